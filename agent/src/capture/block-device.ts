@@ -1,0 +1,104 @@
+import { readdirSync, readFileSync, realpathSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { systemErrorCode } from '@strata/shared/errors.ts'
+import { seekEnd } from './seek.ts'
+
+/** What Linux tells of a block device under /sys. A device is named by its numbers, `major:minor`. */
+export type DeviceNumber = string
+
+const sectorBytes = 512
+/** In /sys/dev/block/N/stat; Documentation/block/stat.rst of the kernel: sectors written. */
+const sectorsWrittenField = 6
+
+export function deviceNumber(rdev: bigint): DeviceNumber {
+  const major = ((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & ~0xfffn)
+  const minor = (rdev & 0xffn) | ((rdev >> 12n) & 0xffffff00n)
+  return `${String(major)}:${String(minor)}`
+}
+
+/** Size by /sys; where that is not mounted, by seeking to the end. */
+export function deviceBytes(device: DeviceNumber, fd: number): number {
+  const sectors = readFact(`${folderOf(device)}/size`)
+  return sectors === null ? seekEnd(fd) : Number(sectors) * sectorBytes
+}
+
+/** Content of a file of /sys; null where there is no such file: not every device has every one. */
+function readFact(path: string): string | null {
+  try {
+    return readFileSync(path, 'latin1').trim()
+  } catch (error) {
+    if (isAbsent(error)) return null
+    throw error
+  }
+}
+
+function isAbsent(error: unknown): boolean {
+  return ['ENOENT', 'ENOTDIR', 'ENODEV', 'ENXIO'].includes(systemErrorCode(error) ?? '')
+}
+
+function folderOf(device: DeviceNumber): string {
+  return `/sys/dev/block/${device}`
+}
+
+function entriesOf(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+  } catch (error) {
+    if (isAbsent(error)) return []
+    throw error
+  }
+}
+
+function partitionsOf(folder: string): string[] {
+  return entriesOf(folder)
+    .map((entry) => join(folder, entry))
+    .filter((entry) => readFact(join(entry, 'partition')) !== null)
+}
+
+/** The device, its partitions, and what is built on any of them (device mapper, RAID), however deep. */
+export function devicesOn(device: DeviceNumber): Set<DeviceNumber> {
+  const found = new Set<DeviceNumber>()
+  const visit = (folder: string): void => {
+    const number = readFact(join(folder, 'dev'))
+    if (number === null || found.has(number)) return
+    found.add(number)
+    for (const partition of partitionsOf(folder)) visit(partition)
+    for (const holder of entriesOf(join(folder, 'holders'))) visit(`/sys/class/block/${holder}`)
+  }
+  visit(folderOf(device))
+  return found
+}
+
+/**
+ * Sectors written to the device since the machine started, by whichever way: a whole disk counts what goes to its
+ * partitions, and a partition leaves out what goes past it to the whole disk, which is therefore counted here too.
+ * Null where the kernel keeps no count.
+ */
+export function sectorsWritten(device: DeviceNumber): { device: number; wholeDiskDirectly: number } | null {
+  const folder = folderOf(device)
+  const own = sectorsWrittenAt(folder)
+  if (own === null) return null
+  if (readFact(join(folder, 'partition')) === null) return { device: own, wholeDiskDirectly: 0 }
+  const whole = dirname(realpathSync(folder))
+  let direct = sectorsWrittenAt(whole) ?? 0
+  for (const partition of partitionsOf(whole)) direct -= sectorsWrittenAt(partition) ?? 0
+  return { device: own, wholeDiskDirectly: direct }
+}
+
+function sectorsWrittenAt(folder: string): number | null {
+  const field = readFact(join(folder, 'stat'))?.split(/\s+/)[sectorsWrittenField]
+  return field === undefined ? null : Number(field)
+}
+
+/** The file that a loop device stands for; null for other devices. */
+export function loopFile(device: DeviceNumber): string | null {
+  return readFact(`${folderOf(device)}/loop/backing_file`)
+}
+
+/** Loop devices that stand for the file `path` (a real path). */
+export function loopsOf(path: string): DeviceNumber[] {
+  return entriesOf('/sys/class/block')
+    .filter((entry) => entry.startsWith('loop') && readFact(`/sys/class/block/${entry}/loop/backing_file`) === path)
+    .map((entry) => readFact(`/sys/class/block/${entry}/dev`))
+    .filter((number) => number !== null)
+}

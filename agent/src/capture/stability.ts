@@ -1,0 +1,112 @@
+import { fsyncSync, realpathSync } from 'node:fs'
+import type { Clock } from '@strata/shared/clock.ts'
+import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
+import type { Warning } from '@strata/shared/format/manifest.ts'
+import { timestampCoarseStepMs, timestampStepMs } from '@strata/shared/limits.ts'
+import { devicesOn, loopFile, loopsOf, sectorsWritten } from './block-device.ts'
+import { factsOfOpen, factsOfPath, type ImageFileFacts } from './image-file.ts'
+import { writableMounts } from './mounts.ts'
+import { currentSizeBytes, type Source } from './source.ts'
+
+/**
+ * Notices that a source is written to while it is read. A point is one moment of the machine: what was read counts
+ * only if nothing changed from before the first read until after the last.
+ *
+ * What cannot be seen: a program that writes through a memory map it dirtied before, until the system writes it back.
+ */
+export interface SourceState {
+  readonly sizeBytes: number
+  /** The path names another file (or none) than the one that is open. */
+  readonly replaced: boolean
+  /** What must stay the same, by name. */
+  readonly facts: ReadonlyMap<string, string>
+}
+
+/**
+ * The state of a source before it is read. Waits out the step of the file system's clock after a fresh write: another
+ * write in the same step would leave the same time.
+ */
+export async function stateBeforeReading(source: Source, clock: Clock): Promise<SourceState> {
+  const backing = fileBehind(source)
+  if (backing !== null) {
+    const waitMs = freshForMs(backing, clock.nowMs())
+    if (waitMs > 0) await clock.sleep(waitMs)
+  }
+  return stateOf(source)
+}
+
+/** The state of a source now. */
+export function stateOf(source: Source): SourceState {
+  const facts = new Map<string, string>()
+  const file = fileBehind(source)
+  if (file !== null) {
+    facts.set('the time of its last modification', String(file.modifiedNs))
+    facts.set('the time of its last status change', String(file.statusChangedNs))
+  }
+  if (source.device !== null) {
+    flush(source)
+    const written = sectorsWritten(source.device)
+    if (written !== null) {
+      facts.set('the count of sectors written to it', String(written.device))
+      facts.set('the count of sectors written to its disk', String(written.wholeDiskDirectly))
+    }
+  }
+  const replaced = source.device === null && factsOfPath(source.path)?.file !== file?.file
+  return { sizeBytes: currentSizeBytes(source), replaced, facts }
+}
+
+/** What changed, in words; null when nothing did. */
+export function changeBetween(before: SourceState, after: SourceState): string | null {
+  if (after.replaced) return 'its path names another file now'
+  if (before.sizeBytes !== after.sizeBytes) {
+    return `its size went from ${String(before.sizeBytes)} to ${String(after.sizeBytes)} bytes`
+  }
+  const changed = [...after.facts].filter(([name, value]) => before.facts.get(name) !== value).map(([name]) => name)
+  return changed.length === 0 ? null : `${changed.join(' and ')} changed`
+}
+
+/** Says at once when a source can hardly stay unchanged, because a file system on it is mounted for writing. */
+export function mountWarning(source: Source): Warning | null {
+  const devices = new Set<string>()
+  const roots = source.device === null ? loopsOf(realpathSync(source.path)) : [source.device]
+  for (const root of roots) for (const device of devicesOn(root)) devices.add(device)
+  const places = devices.size === 0 ? [] : writableMounts().filter((mount) => devices.has(mount.device))
+  if (places.length === 0) return null
+  const where = [...new Set(places.map((mount) => mount.place))].join(', ')
+  return {
+    code: 'W_SOURCE_MOUNTED',
+    message: `disk ${source.name} (${source.path}) is mounted for writing at ${where}: it may change while it is read`,
+  }
+}
+
+/** Facts of the image file, or of the file that a loop device stands for. */
+function fileBehind(source: Source): ImageFileFacts | null {
+  if (source.device === null) return factsOfOpen(source.fd)
+  const path = loopFile(source.device)
+  return path === null ? null : factsOfPath(path)
+}
+
+/** Writes that lie in the system's cache of the device are not yet counted. */
+function flush(source: Source): void {
+  try {
+    fsyncSync(source.fd)
+  } catch (error) {
+    const code = systemErrorCode(error) ?? 'unknown error'
+    // Devices that cannot be written to have nothing to flush.
+    if (code === 'EINVAL' || code === 'EROFS') return
+    throw new StrataError('E_SOURCE_UNREADABLE', `${source.path}: the device reports ${code} when flushed`, {
+      cause: error,
+    })
+  }
+}
+
+const nsPerMs = 1_000_000n
+const nsPerSecond = 1_000_000_000n
+
+function freshForMs(file: ImageFileFacts, nowMs: number): number {
+  const latestNs = file.modifiedNs > file.statusChangedNs ? file.modifiedNs : file.statusChangedNs
+  const stepMs = latestNs % nsPerSecond === 0n ? timestampCoarseStepMs : timestampStepMs
+  const ageMs = nowMs - Number(latestNs / nsPerMs)
+  // A stamp from the future comes from another clock; to wait for it would not help.
+  return ageMs >= 0 && ageMs < stepMs ? stepMs - ageMs : 0
+}

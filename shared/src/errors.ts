@@ -1,0 +1,246 @@
+/**
+ * Every way in which Strata says no. A code is stable: scripts may rely on it. `docs/errors.md` lists the same
+ * codes, and a test compares the two.
+ *
+ * - `bug`: an invariant of our own does not hold. Crash; nobody can do anything useful with it but report it.
+ * - `transient`: the same call may succeed later. Retried where it happens, within named limits.
+ * - `permanent`: trying again changes nothing until a person does something; the hint says what.
+ */
+export type ErrorKind = 'bug' | 'transient' | 'permanent'
+
+interface CatalogueEntry {
+  readonly kind: ErrorKind
+  /** What to do about it, for the person who reads it; a throw site may give a better one. */
+  readonly hint: string
+}
+
+const permanent = (hint: string): CatalogueEntry => ({ kind: 'permanent', hint })
+const transient = (hint: string): CatalogueEntry => ({ kind: 'transient', hint })
+const bug = (hint: string): CatalogueEntry => ({ kind: 'bug', hint })
+
+export const errorCatalogue = {
+  E_BUG: bug('This is a defect in Strata. Nothing was published. Please report it with the whole message.'),
+
+  // command line
+  E_USAGE: permanent('Run the command with --help to see what it takes.'),
+  E_CONFIGURATION: permanent('Correct the named setting and run the command again.'),
+  E_INTERRUPTED: permanent('The run was interrupted before it was complete. Run it again.'),
+
+  // sources
+  E_SOURCE_MISSING: permanent('Check the path of the source.'),
+  E_SOURCE_UNREADABLE: permanent('Run as a user who may read the source, or check the device for read errors.'),
+  E_SOURCE_KIND: permanent('Give an image file or a block device.'),
+  E_SOURCE_EMPTY: permanent('An empty source cannot be backed up. Check that the path names the disk you mean.'),
+  E_SOURCE_TOO_LARGE: permanent('Start a new chain with a larger block size: --full --block-size 1M.'),
+  E_SOURCE_CHANGED: permanent(
+    'Back up a frozen view (a snapshot, or the machine shut down), or pass --allow-changing to keep a point that is marked as inconsistent.',
+  ),
+  E_DISK_NAME: permanent('Give each disk a name of its own with NAME=PATH: letters, digits, dot, dash, underscore.'),
+  E_SET_NAME: permanent('Give the set another name with --set.'),
+  E_DISK_SET_CHANGED: permanent('Pass --full to start a new chain with these disks, or use another --set.'),
+  E_DISK_SHRANK: permanent('If the disk was really made smaller, pass --full to start a new chain.'),
+  E_DISK_IDENTITY: permanent(
+    'This looks like another disk than the one this set has backed up. Pass --full to start a new chain with it, or use another --set.',
+  ),
+
+  // stores
+  E_STORE_URL: permanent(
+    'A store is file:///directory, s3://bucket/prefix?endpoint=…&region=… or azure://container/prefix.',
+  ),
+  E_STORE_MISSING: permanent('Create the bucket, container or directory first, or correct the store URL.'),
+  E_STORE_DENIED: permanent('Check the credentials and what they may do on this store.'),
+  E_STORE_READ_ONLY: permanent('Make the store writable, or choose another with --store.'),
+  E_STORE_FULL: permanent('Free or add space in the store, then run the command again.'),
+  E_STORE_UNREACHABLE: transient('Check network, name and port of the store; then run the command again.'),
+  E_STORE_BUSY: transient('The store asks for fewer requests. Run the command again later.'),
+  E_STORE_UNCONDITIONAL: permanent(
+    'The store ignores create-if-absent (If-None-Match: *). Use a store that has it: two writers could harm each other on this one.',
+  ),
+  E_STORE_PROTOCOL: permanent(
+    'The store gave an answer that its protocol does not allow. Check what serves this endpoint.',
+  ),
+  E_STORE_IO: permanent(
+    'The disk or file system under the store reports errors. Check it, and the system log, before trusting it.',
+  ),
+  E_STORE_LINK: permanent(
+    'A symbolic link lies inside the store. Remove it; to move a store, link or mount its top directory instead.',
+  ),
+  E_STORE_CLOCK: transient(
+    "Set this machine's clock: it differs so far from the store's that the store refuses its requests.",
+  ),
+  E_OBJECT_MISSING: permanent('An object that should be there is gone. Run strata verify to see which points it hits.'),
+  E_OBJECT_EXISTS: permanent('An object of this name exists already and is never overwritten.'),
+  E_OBJECT_TRUNCATED: permanent(
+    'An object is shorter than it should be. Run strata verify to see which points it hits.',
+  ),
+  E_OBJECT_NAME: bug('An object name was built that the layout does not allow.'),
+
+  // format
+  E_FORMAT_DAMAGED: permanent('Stored bytes are damaged. Run strata verify to see which points are hit.'),
+  E_FORMAT_NEWER: permanent('This was written by a newer Strata. Upgrade this one before reading it.'),
+  E_FORMAT_KIND: permanent('An object holds something else than its name says. It may have been swapped.'),
+  E_SEAL_BROKEN: permanent(
+    'Sealed bytes do not open: altered, swapped, or sealed for something else. Run strata verify to see which points are hit.',
+  ),
+  E_DIGEST_MISMATCH: permanent('A block is not what was backed up. Run strata verify to see which points are hit.'),
+  E_CONTENT_ROOT: permanent(
+    'The assembled map is not what the agent read; nothing was published. Run the backup again.',
+  ),
+  E_LIMIT: permanent('A bound of the format or of this program was passed; the message names it.'),
+
+  // keys
+  E_KEY_MISSING: permanent(
+    'Give the passphrase in STRATA_PASSPHRASE, or the key file with --key-file or STRATA_KEY_FILE; without either, nothing can be opened.',
+  ),
+  E_KEY_WRONG: permanent(
+    "The passphrase or key file does not open this tenant's key. Try the right one; nothing was changed.",
+  ),
+  E_KEY_FOREIGN: permanent(
+    'The keyring belongs to another tenant or repository. Point STRATA_KEYRING at the right one.',
+  ),
+  E_KEY_FILE_EXISTS: permanent('A key file is never overwritten. Use it as it is, or give another path.'),
+  E_KEYRING_MISSING: permanent('Run strata init first, or point STRATA_KEYRING at the keyring it wrote.'),
+  E_KEYRING_DAMAGED: permanent(
+    'Remove the keyring file; the next command that knows the passphrase writes it anew from the store.',
+  ),
+  E_KEY_EXHAUSTED: permanent('A data key has sealed as many records as is safe. Start a new session.'),
+
+  // repository
+  E_REPOSITORY_MISSING: permanent('Check the store URL, or create a repository there with strata init.'),
+  E_TENANT_EXISTS: permanent(
+    'This keyring has a tenant already. Use it, or point STRATA_KEYRING at a new path for another tenant.',
+  ),
+  E_TENANT_UNKNOWN: permanent('Check --tenant; strata init --tenant NAME makes a new one.'),
+  E_TENANT_AMBIGUOUS: permanent('Say which tenant: --tenant ID. The message lists them.'),
+  E_SET_UNKNOWN: permanent('strata points lists the sets that have points.'),
+  E_POINT_UNKNOWN: permanent('strata points lists the points there are.'),
+  E_POINT_AMBIGUOUS: permanent("Give more characters of the point's id."),
+  E_POINT_DAMAGED: permanent('See the list of damage above. restore --allow-damaged brings back the rest.'),
+  E_DISK_UNKNOWN: permanent('The message lists the disks of the point.'),
+  E_DISK_AMBIGUOUS: permanent('Say which disk: POINT:DISK. The message lists them.'),
+  E_HISTORY_BROKEN: permanent(
+    'Points of this set are missing or were replaced. Find out who could write to the store before trusting it.',
+  ),
+  E_SEQUENCE_TAKEN: transient('Other backups of this set kept taking the next number. Run the backup again.'),
+
+  E_STATE_UNWRITABLE: permanent(
+    'Make the state directory writable and free space on it, or name another with STRATA_STATE.',
+  ),
+
+  // sessions, queue, workers
+  E_SESSION_UNKNOWN: permanent('Start the backup again.'),
+  E_SEGMENTS_MISSING: permanent('Not every segment was stored; nothing was published. Run the backup again.'),
+  E_HANDOVER_LOST: permanent('A segment vanished between agent and worker. It is sent again by itself.'),
+  E_HANDOVER_SPACE: permanent(
+    'Free memory in the hand-over directory (/dev/shm), or name another with STRATA_HANDOVER_DIR.',
+  ),
+  E_REDIS_MISSING: permanent(
+    'Install redis-server (apt-get install redis-server), or point STRATA_REDIS_URL at a Redis.',
+  ),
+  E_REDIS_UNREACHABLE: permanent('Check STRATA_REDIS_URL and that Redis runs there.'),
+  E_REDIS_EVICTS: permanent('Set maxmemory-policy noeviction on this Redis: jobs must not vanish.'),
+  E_REDIS_OLD: permanent('Use Redis 6.2 or newer.'),
+  E_REDIS_LOST: permanent(
+    'Redis went away and did not come back in time; nothing was published. Run the backup again.',
+  ),
+  E_WORKER_DIED: permanent(
+    'The worker process ended before its work was done; nothing was published. See its last lines above.',
+  ),
+
+  // restore
+  E_TARGET_EXISTS: permanent('Pass --force to overwrite the target, or give another path.'),
+  E_TARGET_MOUNTED: permanent('Unmount the target first, or pass --force if you are sure.'),
+  E_TARGET_TOO_SMALL: permanent('Give a larger target. --force writes what fits, and the rest of the disk is lost.'),
+  E_TARGET_UNWRITABLE: permanent('Check the path, its permissions and its free space.'),
+  E_TARGET_FULL: permanent(
+    "Free space on the target's file system, or give another target. What was written is marked as incomplete.",
+  ),
+  E_TARGET_IS_SOURCE: permanent('The target is the store itself. Give another path.'),
+} as const satisfies Record<string, CatalogueEntry>
+
+export type ErrorCode = keyof typeof errorCatalogue
+
+/** Facts about an error that a program may want: numbers and names, never secrets, never block contents. */
+export type ErrorDetails = Readonly<Record<string, string | number | boolean | readonly string[] | readonly number[]>>
+
+export interface ErrorOptions {
+  readonly cause?: unknown
+  readonly hint?: string
+  readonly details?: ErrorDetails
+}
+
+export interface ErrorDocument {
+  readonly code: ErrorCode
+  readonly kind: ErrorKind
+  readonly message: string
+  readonly hint: string
+  readonly details?: ErrorDetails
+}
+
+export class StrataError extends Error {
+  override readonly name = 'StrataError'
+  readonly code: ErrorCode
+  readonly kind: ErrorKind
+  readonly hint: string
+  readonly details: ErrorDetails | undefined
+
+  constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.code = code
+    this.kind = errorCatalogue[code].kind
+    this.hint = options.hint ?? errorCatalogue[code].hint
+    this.details = options.details
+  }
+
+  toJSON(): ErrorDocument {
+    return {
+      code: this.code,
+      kind: this.kind,
+      message: this.message,
+      hint: this.hint,
+      ...(this.details === undefined ? {} : { details: this.details }),
+    }
+  }
+}
+
+export function isErrorCode(value: unknown): value is ErrorCode {
+  return typeof value === 'string' && Object.hasOwn(errorCatalogue, value)
+}
+
+/** Whether `error` is a StrataError of one of `codes`. */
+export function hasCode(error: unknown, ...codes: ErrorCode[]): error is StrataError {
+  return error instanceof StrataError && codes.includes(error.code)
+}
+
+/** Rebuilds an error that crossed a thread, a process or a queue as an `ErrorDocument`; anything else becomes E_BUG. */
+export function errorFromDocument(document: unknown): StrataError {
+  if (typeof document === 'object' && document !== null) {
+    const { code, message, hint, details } = document as Partial<ErrorDocument>
+    if (isErrorCode(code) && typeof message === 'string') {
+      return new StrataError(code, message, {
+        ...(typeof hint === 'string' ? { hint } : {}),
+        ...(details === undefined ? {} : { details }),
+      })
+    }
+  }
+  return new StrataError('E_BUG', `an error arrived without a code: ${JSON.stringify(document)}`)
+}
+
+/** Gives any thrown thing a code; a StrataError passes unchanged. */
+export function toStrataError(error: unknown): StrataError {
+  if (error instanceof StrataError) return error
+  const message = error instanceof Error ? error.message : String(error)
+  return new StrataError('E_BUG', message, { cause: error })
+}
+
+/** Crashes when an invariant of our own does not hold. */
+export function invariant(condition: boolean, message: string): asserts condition {
+  if (!condition) throw new StrataError('E_BUG', message)
+}
+
+/** The system's code (`ENOENT`, `ENOSPC`, …) of an error from Node's file and network calls. */
+export function systemErrorCode(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null) return undefined
+  const code: unknown = (error as { code?: unknown }).code
+  return typeof code === 'string' ? code : undefined
+}

@@ -1,0 +1,198 @@
+import { invariant } from '../errors.ts'
+import { pagePackBytesMax, pointsPerSetMax, segmentsPerSessionMax } from '../limits.ts'
+import {
+  asId,
+  idBytes,
+  idFromBytes,
+  idToBytes,
+  isId,
+  type ChainId,
+  type Id,
+  type SessionId,
+  type SetId,
+  type TenantId,
+} from '../types.ts'
+import { requireCount, viewOf } from './bytes.ts'
+
+/**
+ * The layout of a repository: every object's name. docs/format.md, "Names". Names hold opaque ids and numbers only,
+ * nothing of a customer.
+ */
+export const repositoryName = 'repository'
+export const tenantsPrefix = 'tenants/'
+
+export function tenantPrefix(tenant: TenantId): string {
+  return `${tenantsPrefix}${tenant}/`
+}
+
+export function tenantKeysPrefix(tenant: TenantId): string {
+  return `${tenantPrefix(tenant)}keys/`
+}
+
+const documentDigits = 8
+export const tenantKeysRevisionMax = 10 ** documentDigits - 1
+export function tenantKeysName(tenant: TenantId, version: number): string {
+  return `${tenantKeysPrefix(tenant)}${padded(version, documentDigits)}`
+}
+
+export function isTenantKeysName(tenant: TenantId, name: string): boolean {
+  const prefix = tenantKeysPrefix(tenant)
+  return name.startsWith(prefix) && /^(?!0{8})[0-9]{8}$/.test(name.slice(prefix.length))
+}
+
+/** Where a set's objects lie. */
+export interface SetPlace {
+  readonly tenant: TenantId
+  readonly set: SetId
+}
+
+export interface ChainPlace extends SetPlace {
+  readonly chain: ChainId
+}
+
+export interface SessionPlace extends ChainPlace {
+  readonly session: SessionId
+}
+
+/** Manifests of all sets lie under one prefix, apart from the packs: one listing finds every point of a tenant. */
+export function tenantPointsPrefix(tenant: TenantId): string {
+  return `${tenantPrefix(tenant)}points/`
+}
+
+export function pointsPrefix(place: SetPlace): string {
+  return `${tenantPointsPrefix(place.tenant)}${place.set}/`
+}
+
+const sequenceDigits = 10
+invariant(pointsPerSetMax === 10 ** sequenceDigits - 1, 'ten digits hold every sequence number in order')
+
+export function manifestName(place: SetPlace, sequence: number): string {
+  invariant(sequence >= 1 && sequence <= pointsPerSetMax, `sequence number ${String(sequence)}`)
+  return pointsPrefix(place) + padded(sequence, sequenceDigits)
+}
+
+/** Set and number of the point that a manifest is of, by its name; undefined for whatever else may lie there. */
+export function manifestPlaceOf(tenant: TenantId, name: string): { set: SetId; sequence: number } | undefined {
+  const prefix = tenantPointsPrefix(tenant)
+  const set = idBelow<SetId>(prefix, name)
+  if (set === undefined) return undefined
+  const sequence = /^\/((?!0{10})[0-9]{10})$/.exec(name.slice(prefix.length + set.length))?.[1]
+  return sequence === undefined ? undefined : { set, sequence: Number(sequence) }
+}
+
+function sessionPrefix(place: SetPlace): string {
+  return `${tenantPrefix(place.tenant)}sessions/${place.set}/`
+}
+
+export function sessionName(place: SetPlace, session: SessionId): string {
+  return `${sessionPrefix(place)}${session}/open`
+}
+
+export function sessionEndName(place: SetPlace, session: SessionId): string {
+  return `${sessionPrefix(place)}${session}/end`
+}
+
+export function chainPrefix(place: ChainPlace): string {
+  return `${tenantPrefix(place.tenant)}chains/${place.set}/${place.chain}/`
+}
+
+export function sessionObjectsPrefix(place: SessionPlace): string {
+  return `${chainPrefix(place)}${place.session}/`
+}
+
+// ── packs ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export type PackKind = 'data' | 'map'
+
+/** Names a pack (or page pack) within its chain. Every attempt has an object of its own and overwrites nothing. */
+export interface PackReference {
+  readonly session: SessionId
+  /** Segment number of a data pack; running number of a page pack. */
+  readonly number: number
+  /** 16 hex digits, random. */
+  readonly attempt: string
+}
+
+const attemptBytes = 8
+const attemptPattern = /^[0-9a-f]{16}$/
+export const packReferenceBytes = idBytes + 4 + attemptBytes
+const packDigits = 8
+export const packNumberMax = 10 ** packDigits - 1
+invariant(segmentsPerSessionMax < 10 ** packDigits && pagePackBytesMax > 0, 'eight digits hold every segment number')
+
+export function packsPrefix(place: SessionPlace, kind: PackKind): string {
+  return `${sessionObjectsPrefix(place)}${kind}-`
+}
+
+export function packName(place: ChainPlace, kind: PackKind, reference: PackReference): string {
+  invariant(attemptPattern.test(reference.attempt), 'an attempt is 16 hex digits')
+  return `${packsPrefix({ ...place, session: reference.session }, kind)}${padded(reference.number, packDigits)}-${reference.attempt}`
+}
+
+/** Reads a pack's reference back from its name; undefined for whatever else may lie there. */
+export function packReferenceOf(place: SessionPlace, kind: PackKind, name: string): PackReference | undefined {
+  const prefix = packsPrefix(place, kind)
+  const match = name.startsWith(prefix) ? /^([0-9]{8})-([0-9a-f]{16})$/.exec(name.slice(prefix.length)) : null
+  const [, digits, attempt] = match ?? []
+  if (digits === undefined || attempt === undefined) return undefined
+  return { session: place.session, number: Number(digits), attempt }
+}
+
+export function attemptFromBytes(bytes: Uint8Array): string {
+  invariant(bytes.length === attemptBytes, 'an attempt has 8 bytes')
+  return Buffer.from(bytes).toString('hex')
+}
+
+export function samePack(a: PackReference, b: PackReference): boolean {
+  return a.session === b.session && a.number === b.number && a.attempt === b.attempt
+}
+
+const referenceNumberAt = idBytes
+const referenceAttemptAt = idBytes + 4
+
+export function writePackReference(target: Uint8Array, offset: number, reference: PackReference): void {
+  target.set(idToBytes(reference.session), offset)
+  viewOf(target).setUint32(offset + referenceNumberAt, reference.number, true)
+  target.set(Buffer.from(reference.attempt, 'hex'), offset + referenceAttemptAt)
+}
+
+export function readPackReference(source: Uint8Array, offset: number): PackReference {
+  const number = viewOf(source).getUint32(offset + referenceNumberAt, true)
+  requireCount('reference to a pack', number, packNumberMax)
+  return {
+    session: idFromBytes<SessionId>(source.subarray(offset, offset + idBytes)),
+    number,
+    attempt: attemptFromBytes(source.subarray(offset + referenceAttemptAt, offset + packReferenceBytes)),
+  }
+}
+
+// ── contexts of boxes that are no objects of their own ─────────────────────────────────────────────────────────────
+
+export function pageContext(place: ChainPlace, disk: number, page: number): string {
+  return `${chainPrefix(place)}disk/${String(disk)}/page/${String(page)}`
+}
+
+export function nodeContext(place: ChainPlace, disk: number, node: number): string {
+  return `${chainPrefix(place)}disk/${String(disk)}/node/${String(node)}`
+}
+
+export function rootContext(place: SessionPlace): string {
+  return `${sessionObjectsPrefix(place)}root`
+}
+
+// ── helpers ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** The ids directly below `prefix` in a listing of object names. */
+export function idBelow<T extends Id>(prefix: string, name: string): T | undefined {
+  if (!name.startsWith(prefix)) return undefined
+  const part = name.slice(prefix.length).split('/', 1)[0] ?? ''
+  return isId(part) ? asId<T>(part) : undefined
+}
+
+function padded(value: number, digits: number): string {
+  invariant(
+    Number.isSafeInteger(value) && value >= 0 && value < 10 ** digits,
+    `${String(value)} fits ${String(digits)} digits`,
+  )
+  return String(value).padStart(digits, '0')
+}

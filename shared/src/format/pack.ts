@@ -1,0 +1,283 @@
+import { createHash } from 'node:crypto'
+import { invariant } from '../errors.ts'
+import { disksPerSetMax, footerEntriesMax, packBytesMax } from '../limits.ts'
+import { boxKinds, boxOverheadBytes, openBox, sealBox, type IndexKeys } from './box.ts'
+import {
+  concatBytes,
+  damaged,
+  equalBytes,
+  preambleBytes,
+  requireCount,
+  requireExactLength,
+  requireLength,
+  requirePreamble,
+  requireZero,
+  viewOf,
+  writePreamble,
+} from './bytes.ts'
+import { digestBytes, zeroDigest } from './digest.ts'
+
+/**
+ * The end of a pack. docs/format.md, "Packs".
+ *
+ *   pieces | open section | footer box | trailer
+ *
+ * The pieces (records, or boxed pages) lie back to back from offset 0. The open section has place and hash of each
+ * piece, so that a scrub needs no key. The footer box says what the pieces are. The trailer has a fixed size and says
+ * where the rest begins; a pack that was cut or grew is noticed there.
+ */
+export const packVersion = 1
+export const packKinds = { data: 16, map: 17 } as const
+export type PackContainerKind = (typeof packKinds)[keyof typeof packKinds]
+
+const pieceOffsetAt = 0
+const pieceLengthAt = 4
+const pieceHashAt = 8
+const pieceBytes = pieceHashAt + digestBytes
+
+const trailerPieceCountAt = preambleBytes
+const trailerBoxBytesAt = 12
+const trailerPackBytesAt = 16
+const trailerReservedAt = 20
+const trailerChecksumAt = 24
+const checksumBytes = 8
+export const trailerBytes = trailerChecksumAt + checksumBytes
+invariant(pieceBytes === 40 && trailerBytes === 32, 'docs/format.md states these numbers')
+
+export interface Piece {
+  readonly offset: number
+  readonly length: number
+  /** Unkeyed BLAKE3-256 of the piece as it is stored. */
+  readonly hash: Uint8Array
+}
+
+export interface PackTail {
+  readonly kind: PackContainerKind
+  readonly pieces: readonly Piece[]
+  readonly openSection: Uint8Array
+  readonly footerBox: Uint8Array
+}
+
+/** Everything behind the pieces. `seal` gets the open section's hash, which the footer box's context ends with. */
+export function encodePackTail(
+  kind: PackContainerKind,
+  piecesBytes: number,
+  pieces: readonly Piece[],
+  seal: (contextSuffix: string) => Uint8Array,
+): Uint8Array<ArrayBuffer> {
+  const openSection = new Uint8Array(pieces.length * pieceBytes)
+  const view = viewOf(openSection)
+  pieces.forEach((piece, index) => {
+    view.setUint32(index * pieceBytes + pieceOffsetAt, piece.offset, true)
+    view.setUint32(index * pieceBytes + pieceLengthAt, piece.length, true)
+    openSection.set(piece.hash, index * pieceBytes + pieceHashAt)
+  })
+  const box = seal(footerContextSuffix(openSection))
+  const packBytes = piecesBytes + openSection.length + box.length + trailerBytes
+  invariant(packBytes <= packBytesMax, `a pack of ${String(packBytes)} bytes`)
+  const trailer = new Uint8Array(trailerBytes)
+  const trailerView = viewOf(trailer)
+  writePreamble(trailer, 0, packVersion, kind)
+  trailerView.setUint32(trailerPieceCountAt, pieces.length, true)
+  trailerView.setUint32(trailerBoxBytesAt, box.length, true)
+  trailerView.setUint32(trailerPackBytesAt, packBytes, true)
+  trailer.set(checksumOf(openSection, box, trailer), trailerChecksumAt)
+  const tail = concatBytes([openSection, box, trailer])
+  const reread = decodePackTail('pack just written', tail, packBytes)
+  invariant(typeof reread !== 'number' && reread.pieces.length === pieces.length, 'a pack reads back as written')
+  return tail
+}
+
+/**
+ * Reads the tail of a pack of `packBytes` from its last bytes. When `bytes` does not reach back far enough, the answer
+ * is the number of bytes that do.
+ */
+export function decodePackTail(name: string, bytes: Uint8Array, packBytes: number): PackTail | number {
+  requireLength(name, bytes, trailerBytes)
+  const trailer = bytes.subarray(bytes.length - trailerBytes)
+  const kind = requirePreamble(name, trailer, packVersion)
+  if (kind !== packKinds.data && kind !== packKinds.map) throw damaged(name, `is no pack but of kind ${String(kind)}`)
+  const view = viewOf(trailer)
+  requireZero(name, view.getUint32(trailerReservedAt, true))
+  const pieceCount = view.getUint32(trailerPieceCountAt, true)
+  requireCount(`${name}, pieces`, pieceCount, footerEntriesMax)
+  const boxBytes = view.getUint32(trailerBoxBytesAt, true)
+  requireCount(`${name}, bytes of its footer`, boxBytes, footerBoxBytesMax)
+  const tailBytes = pieceCount * pieceBytes + boxBytes + trailerBytes
+  if (view.getUint32(trailerPackBytesAt, true) !== packBytes || tailBytes > packBytes) {
+    throw damaged(name, `its end speaks of another length than its ${String(packBytes)} bytes`)
+  }
+  if (tailBytes > bytes.length) return tailBytes
+  const openAt = bytes.length - tailBytes
+  const boxAt = openAt + pieceCount * pieceBytes
+  const openSection = bytes.subarray(openAt, boxAt)
+  const footerBox = bytes.subarray(boxAt, boxAt + boxBytes)
+  if (!equalBytes(checksumOf(openSection, footerBox, trailer), trailer.subarray(trailerChecksumAt))) {
+    throw damaged(name, 'the checksum of its end is wrong')
+  }
+  return { kind, pieces: decodePieces(name, openSection, packBytes - tailBytes), openSection, footerBox }
+}
+
+function decodePieces(name: string, openSection: Uint8Array, piecesBytes: number): Piece[] {
+  const view = viewOf(openSection)
+  const pieces: Piece[] = []
+  let end = 0
+  for (let at = 0; at < openSection.length; at += pieceBytes) {
+    const offset = view.getUint32(at + pieceOffsetAt, true)
+    const length = view.getUint32(at + pieceLengthAt, true)
+    if (offset < end || length === 0 || offset + length > piecesBytes)
+      throw damaged(name, 'its pieces overlap or end outside')
+    end = offset + length
+    pieces.push({ offset, length, hash: openSection.subarray(at + pieceHashAt, at + pieceBytes) })
+  }
+  return pieces
+}
+
+function checksumOf(openSection: Uint8Array, box: Uint8Array, trailer: Uint8Array): Uint8Array {
+  const hash = createHash('sha256').update(openSection).update(box).update(trailer.subarray(0, trailerChecksumAt))
+  return hash.digest().subarray(0, checksumBytes)
+}
+
+/** Binds a footer to the open section before it. */
+function footerContextSuffix(openSection: Uint8Array): string {
+  return `#${createHash('sha256').update(openSection).digest('hex')}`
+}
+
+// ── footer of a data pack: which block is where ────────────────────────────────────────────────────────────────────
+
+/** The block is all zeros; there is no record. */
+const recordZero = 0xffff_ffff
+/** The block is what the base has at this number; there is no record. */
+const recordBase = 0xffff_fffe
+
+export type FooterEntry =
+  | { readonly state: 'record'; readonly block: number; readonly digest: Uint8Array; readonly piece: number }
+  | { readonly state: 'zero' | 'base'; readonly block: number; readonly digest: Uint8Array }
+
+export interface DataFooter {
+  readonly disk: number
+  readonly segment: number
+  /** Ascending block numbers, each once. */
+  readonly entries: readonly FooterEntry[]
+}
+
+const footerDiskAt = 0
+const footerReserved1At = 2
+const footerSegmentAt = 4
+const footerEntryCountAt = 8
+const footerReserved2At = 12
+const footerHeaderBytes = 16
+
+const entryBlockAt = 0
+const entryRecordAt = 4
+const entryDigestAt = 8
+const footerEntryBytes = entryDigestAt + digestBytes
+/** Footers of page packs are smaller. */
+const footerBoxBytesMax = boxOverheadBytes + footerHeaderBytes + footerEntriesMax * footerEntryBytes
+export const dataPackTailBytesMax = footerEntriesMax * pieceBytes + footerBoxBytesMax + trailerBytes
+
+export function encodeDataFooter(footer: DataFooter): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(footerHeaderBytes + footer.entries.length * footerEntryBytes)
+  const view = viewOf(bytes)
+  view.setUint16(footerDiskAt, footer.disk, true)
+  view.setUint32(footerSegmentAt, footer.segment, true)
+  view.setUint32(footerEntryCountAt, footer.entries.length, true)
+  let pieceCount = 0
+  footer.entries.forEach((entry, index) => {
+    const at = footerHeaderBytes + index * footerEntryBytes
+    const record = entry.state === 'record' ? entry.piece : entry.state === 'zero' ? recordZero : recordBase
+    if (entry.state === 'record') pieceCount = Math.max(pieceCount, entry.piece + 1)
+    view.setUint32(at + entryBlockAt, entry.block, true)
+    view.setUint32(at + entryRecordAt, record, true)
+    bytes.set(entry.digest, at + entryDigestAt)
+  })
+  const reread = decodeDataFooter('footer just written', bytes, pieceCount)
+  invariant(reread.entries.length === footer.entries.length, 'a footer reads back as written')
+  return bytes
+}
+
+export function decodeDataFooter(name: string, bytes: Uint8Array, pieceCount: number): DataFooter {
+  requireLength(name, bytes, footerHeaderBytes)
+  const view = viewOf(bytes)
+  requireZero(name, view.getUint16(footerReserved1At, true) | view.getUint32(footerReserved2At, true))
+  const disk = view.getUint16(footerDiskAt, true)
+  requireCount(`${name}, disk`, disk, disksPerSetMax - 1)
+  const entryCount = view.getUint32(footerEntryCountAt, true)
+  requireCount(`${name}, entries`, entryCount, footerEntriesMax)
+  requireExactLength(name, bytes, footerHeaderBytes + entryCount * footerEntryBytes)
+  const entries: FooterEntry[] = []
+  let after = -1
+  for (let at = footerHeaderBytes; at < bytes.length; at += footerEntryBytes) {
+    const block = view.getUint32(at + entryBlockAt, true)
+    const record = view.getUint32(at + entryRecordAt, true)
+    const digest = bytes.subarray(at + entryDigestAt, at + footerEntryBytes)
+    if (block <= after) throw damaged(name, 'block numbers do not ascend')
+    after = block
+    if ((record === recordZero) !== equalBytes(digest, zeroDigest))
+      throw damaged(name, 'state and digest of a block disagree')
+    if (record === recordZero || record === recordBase) {
+      entries.push({ state: record === recordZero ? 'zero' : 'base', block, digest })
+    } else {
+      if (record >= pieceCount) throw damaged(name, `block ${String(block)} names a record that is not in the pack`)
+      entries.push({ state: 'record', block, digest, piece: record })
+    }
+  }
+  return { disk, segment: view.getUint32(footerSegmentAt, true), entries }
+}
+
+export function sealDataFooter(name: string, footer: DataFooter, keys: IndexKeys, nonce: Uint8Array) {
+  return (suffix: string): Uint8Array => sealBox(boxKinds.footer, name + suffix, encodeDataFooter(footer), keys, nonce)
+}
+
+export function openDataFooter(name: string, tail: PackTail, keys: IndexKeys): DataFooter {
+  const plain = openBox(boxKinds.footer, name + footerContextSuffix(tail.openSection), tail.footerBox, keys)
+  return decodeDataFooter(name, plain, tail.pieces.length)
+}
+
+// ── footer of a page pack: which page each piece is ────────────────────────────────────────────────────────────────
+
+export interface MapPiece {
+  readonly disk: number
+  /** 0 page, 1 node, 2 root. */
+  readonly level: number
+  readonly number: number
+}
+
+const mapPieceDiskAt = 0
+const mapPieceLevelAt = 2
+const mapPieceReservedAt = 3
+const mapPieceNumberAt = 4
+const mapPieceBytes = 8
+
+export function encodeMapFooter(pieces: readonly MapPiece[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(pieces.length * mapPieceBytes)
+  const view = viewOf(bytes)
+  pieces.forEach((piece, index) => {
+    view.setUint16(index * mapPieceBytes + mapPieceDiskAt, piece.disk, true)
+    view.setUint8(index * mapPieceBytes + mapPieceLevelAt, piece.level)
+    view.setUint32(index * mapPieceBytes + mapPieceNumberAt, piece.number, true)
+  })
+  return bytes
+}
+
+export function decodeMapFooter(name: string, bytes: Uint8Array, pieceCount: number): MapPiece[] {
+  requireExactLength(name, bytes, pieceCount * mapPieceBytes)
+  const view = viewOf(bytes)
+  return Array.from({ length: pieceCount }, (_, index) => {
+    requireZero(name, view.getUint8(index * mapPieceBytes + mapPieceReservedAt))
+    return {
+      disk: view.getUint16(index * mapPieceBytes + mapPieceDiskAt, true),
+      level: view.getUint8(index * mapPieceBytes + mapPieceLevelAt),
+      number: view.getUint32(index * mapPieceBytes + mapPieceNumberAt, true),
+    }
+  })
+}
+
+export function sealMapFooter(name: string, pieces: readonly MapPiece[], keys: IndexKeys, nonce: Uint8Array) {
+  return (suffix: string): Uint8Array => sealBox(boxKinds.footer, name + suffix, encodeMapFooter(pieces), keys, nonce)
+}
+
+export function openMapFooter(name: string, tail: PackTail, keys: IndexKeys): MapPiece[] {
+  const plain = openBox(boxKinds.footer, name + footerContextSuffix(tail.openSection), tail.footerBox, keys)
+  return decodeMapFooter(name, plain, tail.pieces.length)
+}

@@ -1,0 +1,62 @@
+import type { RandomBytes } from '../clock.ts'
+import { invariant, StrataError } from '../errors.ts'
+import { concatBytes } from '../format/bytes.ts'
+import type { WrappedDataKey } from '../format/wrapped-key.ts'
+import { keyBytes } from '../format/xaes.ts'
+import { idBytes, idFromBytes, idToBytes, type KeyId, type TenantId } from '../types.ts'
+import { openFrom, sealTo, type HpkeContext } from './hpke.ts'
+import type { TenantPrivateKey } from './tenant-private-key.ts'
+
+/**
+ * Data keys: each session seals its records under one of its own, which leaves the process only sealed to the
+ * tenant's public key. So ingest, which holds no private key, cannot read what an earlier session wrote.
+ * docs/format.md, "Wrapped data key".
+ */
+const dataKeyInfo = Buffer.from('strata/v1/data-key', 'latin1')
+
+export interface DataKey {
+  readonly keyId: KeyId
+  /** 32 bytes, secret. */
+  readonly key: Uint8Array
+}
+
+export interface NewDataKey extends DataKey {
+  /** What is stored beside the records. */
+  readonly wrapped: WrappedDataKey
+}
+
+export async function createDataKey(
+  publicKey: Uint8Array,
+  tenantId: TenantId,
+  random: RandomBytes,
+): Promise<NewDataKey> {
+  const keyId = idFromBytes<KeyId>(random(idBytes))
+  const key = random(keyBytes)
+  invariant(key.length === keyBytes, `a data key has ${String(keyBytes)} bytes`)
+  const message = await sealTo(publicKey, contextOf(tenantId, keyId), key, random)
+  return { keyId, key, wrapped: { keyId, ...message } }
+}
+
+/** Another tenant's private key: E_KEY_FOREIGN. Altered, swapped, or of another tenant: E_SEAL_BROKEN. */
+export async function openDataKey(
+  privateKey: TenantPrivateKey,
+  tenantId: TenantId,
+  wrapped: WrappedDataKey,
+): Promise<DataKey> {
+  if (privateKey.tenantId !== tenantId) {
+    throw new StrataError(
+      'E_KEY_FOREIGN',
+      `data key ${wrapped.keyId} is of tenant ${tenantId}, and the key at hand is of tenant ${privateKey.tenantId}`,
+    )
+  }
+  const key = await openFrom(privateKey.bytes(), contextOf(tenantId, wrapped.keyId), wrapped)
+  if (key.length !== keyBytes) {
+    throw new StrataError('E_FORMAT_DAMAGED', `data key ${wrapped.keyId} has ${String(key.length)} bytes`)
+  }
+  return { keyId: wrapped.keyId, key }
+}
+
+/** The key id is authenticated, so a wrapped key put under another id does not open. */
+function contextOf(tenantId: TenantId, keyId: KeyId): HpkeContext {
+  return { info: concatBytes([dataKeyInfo, idToBytes(tenantId)]), aad: idToBytes(keyId) }
+}

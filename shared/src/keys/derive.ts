@@ -1,0 +1,42 @@
+import { createHmac, hkdfSync } from 'node:crypto'
+import { invariant } from '../errors.ts'
+import { keyBytes } from '../format/xaes.ts'
+import { idBytes, idFromBytes, idToBytes, type SetId } from '../types.ts'
+
+/**
+ * What follows from the index key by HKDF-SHA256. docs/format.md, "Derived keys".
+ *
+ * Each purpose has an info string of its own, so no two uses share a key; each set has digest keys of its own, so
+ * equal blocks of two sets have unequal digests.
+ */
+const blockDigestInfo = 'strata/v1/block-digest'
+const treeDigestInfo = 'strata/v1/tree-digest'
+const setNameInfo = 'strata/v1/set-name'
+
+/** Key of the digests of a set's blocks, 32 bytes. */
+export function blockDigestKey(indexKey: Uint8Array, setId: SetId): Buffer {
+  return derive(indexKey, idToBytes(setId), blockDigestInfo)
+}
+
+/** Key of the digests above the blocks (pages, nodes, content roots) of a set, 32 bytes. */
+export function treeDigestKey(indexKey: Uint8Array, setId: SetId): Buffer {
+  return derive(indexKey, idToBytes(setId), treeDigestInfo)
+}
+
+/**
+ * The id that a set's name has in the store: every machine that holds the index key finds the set by its name, and
+ * nobody else can tell names from ids. Names that look the same in NFC are the same set.
+ *
+ * Always from the index key's first generation: a set keeps its id when the index key is replaced.
+ */
+export function setIdFromName(firstIndexKey: Uint8Array, name: string): SetId {
+  const key = derive(firstIndexKey, new Uint8Array(0), setNameInfo)
+  const hash = createHmac('sha256', key).update(name.normalize('NFC'), 'utf8').digest()
+  return idFromBytes<SetId>(hash.subarray(0, idBytes))
+}
+
+/** HKDF-SHA256 (RFC 5869) to 32 bytes. */
+export function derive(secret: Uint8Array, salt: Uint8Array, info: string | Uint8Array): Buffer {
+  invariant(secret.length === keyBytes, `keys are derived from ${String(keyBytes)} bytes`)
+  return Buffer.from(hkdfSync('sha256', secret, salt, info, keyBytes))
+}

@@ -1,0 +1,173 @@
+import { invariant } from './errors.ts'
+
+/**
+ * Every bound in one place, its unit in its name, with assertions on how they relate. The format's own numbers are
+ * also in docs/format.md; changing one of those changes the format.
+ */
+
+const KiB = 1024
+const MiB = 1024 * KiB
+
+// ── format ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+export const blockBytesMin = 64 * KiB
+export const blockBytesMax = 4 * MiB
+export const blockBytesDefault = 256 * KiB
+export const blocksPerDiskMax = 2 ** 26
+export const disksPerSetMax = 64
+/** Entries of a map page (blocks) and of a map node (pages). */
+export const pageEntriesMax = 1024
+export const nodesPerDiskMax = blocksPerDiskMax / pageEntriesMax / pageEntriesMax
+/** Objects that one page or node can refer to; an entry holds the index in 16 bits. */
+export const referencesPerPageMax = pageEntriesMax
+export const packBytesMax = 2 ** 32 - 1
+export const footerEntriesMax = 8192
+/** What a reader takes off a pack's end in its first request; most footers fit. */
+export const footerGuessBytes = 64 * KiB
+export const documentBytesMax = 4 * MiB
+export const rootBytesMax = 16 * MiB
+/** Data keys in a root: one for each session of the chain that stored anything. */
+export const keysPerRootMax = 1024
+/** Past this a backup starts a new chain by itself. */
+export const chainPointsMax = 1000
+export const pointsPerSetMax = 9_999_999_999
+export const nameCharsMax = 200
+/** What a manifest keeps of warnings; longer messages are cut, and more of them left out. */
+export const warningsPerPointMax = 200
+export const warningCharsMax = 2000
+/** Names of disks are part of file names on the endpoint. */
+export const diskNameCharsMax = 64
+
+// ── sessions ───────────────────────────────────────────────────────────────────────────────────────────────────────
+/** Block bytes in one segment. */
+export const segmentBytesMax = 64 * MiB
+export const segmentEntriesMax = 4096
+export const segmentsPerSessionMax = 2 ** 22
+/** Block bytes of a page pack; a session with a larger map writes several. */
+export const pagePackBytesMax = 32 * MiB
+export const passesPerSessionMax = 3
+
+// ── keys ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+/**
+ * Records sealed under one derived key, that is, with one salt. NIST SP 800-38D allows 2^32 random 96-bit nonces per
+ * key; a salt lives for one pack.
+ */
+export const recordsPerSaltMax = 2 ** 32
+/** Random 96-bit salts per data key: at 2^40 the chance of one collision is 2^-17, and no session comes near. */
+export const saltsPerDataKeyMax = 2 ** 40
+/** Attempts at one segment: BullMQ's retries and the agent's repeats together. */
+export const attemptsPerSegmentMax = 64
+export const passphraseBytesMax = 4096
+/** Keys derived from one sealing key and kept; a reader goes back and forth between this many packs at no cost. */
+export const derivedKeysCachedMax = 64
+export const indexKeyGenerationsMax = 1024
+export const privateKeyWrapsMax = 16
+/** scrypt's N, memory (128 × N × r) and p that a keys document may ask of us. */
+export const scryptCostMax = 2 ** 20
+export const scryptMemoryBytesMax = 256 * MiB
+export const scryptParallelMax = 16
+export const keyringBytesMax = 1 * MiB
+export const keyFileBytesMax = 4 * KiB
+
+// ── bytes in flight ────────────────────────────────────────────────────────────────────────────────────────────────
+export const segmentsInFlightMax = 4
+/** Segments become smaller where memory for the hand-over is scarce, but not smaller than this. */
+export const segmentBytesSmall = 8 * MiB
+export const handOverFileBytesMax = segmentBytesMax + 2 * MiB
+/** One ranged read when blocks are read back; gaps up to `readGapBytesMax` are read along and thrown away. */
+export const readBytesMax = 8 * MiB
+export const readGapBytesMax = 128 * KiB
+export const readsInFlightMax = 6
+export const storeRequestsInFlightMax = 16
+/** Bytes of ranges that are being fetched, or wait for a thread to open them. */
+export const readBytesInFlightMax = readsInFlightMax * readBytesMax
+/** Records whose reads are planned together: the more, the fewer requests for blocks that are spread over many packs. */
+export const readWindowRecordsMax = 32_768
+export const readWindowPagesMax = 128
+export const readThreadsMax = 8
+/** Small neighbouring blocks are written to a target together, up to this size. */
+/** A restore sends what it has written to the disk whenever it is this much more. */
+export const earlySyncBytes = 128 * MiB
+export const gatheredWriteBytesMax = 1 * MiB
+/** Parts of a device that must become zeros are read in this size, and written only where they are not zero yet. */
+export const zeroingBytesMax = 1 * MiB
+export const zeroTaskBytesMax = 64 * MiB
+export const zeroTaskRangesMax = 4096
+/** Ranges of damage that a report lists one by one; past that it only counts. */
+export const damageListMax = 1000
+/** The same for each point that `verify` reports on. */
+export const damagePerPointListMax = 100
+/** Damaged places that `verify` knows at the same time; past that it reads again what points share. */
+export const damagedPlacesMax = 16_384
+
+// ── object stores ──────────────────────────────────────────────────────────────────────────────────────────────────
+export const objectNameCharsMax = 900
+/** File systems allow 255 bytes in one part of a path. */
+export const objectNamePartCharsMax = 255
+/** S3 and Azure allow 1,024 bytes in a key: the store's prefix, a slash, and the object's name. */
+export const storePrefixCharsMax = 123
+export const storeUrlCharsMax = 2048
+export const listPageObjectsMax = 1000
+/** How many files of a directory are looked at at once while listing it. */
+export const directoryStatsInFlightMax = 32
+/** Upload streams hand out pieces of at most this size, so that a slow link is seen to make progress. */
+export const uploadPieceBytesMax = 256 * KiB
+/** A bandwidth limit lets this much of its rate through at once after a pause. */
+export const bandwidthBurstMs = 1000
+
+// ── time ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+export const storeAttemptsMax = 6
+export const storeRetryFirstDelayMs = 200
+export const storeRetryDelayMsMax = 20_000
+/** Without a single byte sent or received for this long, a request is given up. */
+export const storeRequestTimeoutMs = 120_000
+export const storeConnectTimeoutMs = 15_000
+/** How long the offset between the store's clock and ours is believed. */
+export const storeClockLifeMs = 60_000
+/** Left-over files of dead writers in a directory store are removed after this long. */
+export const temporaryFileLifeMs = 24 * 3600_000
+export const clockSkewWarnMs = 5 * 60_000
+export const redisConnectTimeoutMs = 10_000
+export const redisLostMsMax = 60_000
+/** How often it is asked whether Redis still knows a job that somebody waits for. */
+export const jobCheckIntervalMs = 2000
+export const sessionLifeMs = 14 * 24 * 3600_000
+
+// ── agent ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+export const scanThreadsMax = 4
+/** What one task of a scan thread covers of a disk; at most one page of blocks. */
+export const scanRangeBytes = 64 * MiB
+/** What a scan thread reads at once: small enough that digest and segment find it in the processor's cache. */
+export const scanPieceBytes = 1 * MiB
+/** How far the fastest scan thread may be ahead of the slowest. */
+export const scanRangesAheadMax = 64
+export const baseDigestPagesPerRequest = 16
+/** How often one segment is handed over again after it was lost between agent and worker. */
+export const handOversPerSegmentMax = attemptsPerSegmentMax / 8
+/** Two writes within one step of a file system's clock leave the same time stamp. */
+export const timestampStepMs = 20
+/** The step of file systems that keep whole seconds only. */
+export const timestampCoarseStepMs = 2000
+
+// ── command line ───────────────────────────────────────────────────────────────────────────────────────────────────
+export const progressRedrawIntervalMs = 100
+/** Where progress goes to a log, a line of it this often. */
+export const progressLineIntervalMs = 5000
+/** How often somebody may mistype a new passphrase before the command gives up. */
+export const passphrasePromptsMax = 3
+/** Below this a new passphrase is warned about: whoever can read the store can try guesses without being seen. */
+export const passphraseCharsAdvised = 12
+
+invariant(nodesPerDiskMax === 64, 'two levels of 1,024 entries and 64 nodes carry 2^26 blocks')
+invariant(segmentBytesMax % blockBytesMax === 0, 'a segment holds whole blocks of every size')
+invariant(segmentBytesSmall % blockBytesMax === 0, 'a small segment holds whole blocks of every size')
+invariant(
+  segmentEntriesMax >= segmentBytesMax / blockBytesMin,
+  'a segment of the smallest blocks has room for its entries',
+)
+invariant(segmentEntriesMax <= footerEntriesMax, 'one attempt at one segment writes one pack')
+invariant(footerEntriesMax <= recordsPerSaltMax, 'a pack stays far below the nonce limit of its salt')
+invariant(segmentsPerSessionMax * attemptsPerSegmentMax <= saltsPerDataKeyMax, 'a session cannot exhaust its data key')
+invariant(readWindowRecordsMax >= pageEntriesMax, 'a window holds at least one page')
+invariant(readBytesMax >= 2 * blockBytesMax, 'one read takes at least one whole record')
+invariant(storePrefixCharsMax + 1 + objectNameCharsMax <= 1024, 'prefix and name fit a key of S3 and of Azure')
+invariant(pagePackBytesMax < packBytesMax, 'offsets in a page pack fit 32 bits')

@@ -1,0 +1,98 @@
+import type {
+  BasePoint,
+  Consistency,
+  DiskDescription,
+  DiskIdentity,
+  MachineDescription,
+  PointKind,
+  Warning,
+} from '../format/manifest.ts'
+import type { ChainId, SessionId, SetId } from '../types.ts'
+
+/**
+ * What an agent needs of the service, whatever lies between them. The agent holds neither Redis nor store credentials;
+ * all of both lies behind this interface.
+ *
+ *   open → (baseDigests | send)* → finish | abandon
+ */
+export interface Uplink {
+  /** Opens a session for a set. Nothing of it is visible until `finish` resolves. */
+  open(request: OpenRequest): Promise<OpenedSession>
+}
+
+export interface OpenRequest {
+  readonly setName: string
+  /** `auto`: incremental where a chain can be continued, else full. */
+  readonly kind: PointKind | 'auto'
+  readonly disks: readonly OfferedDisk[]
+}
+
+export interface OfferedDisk {
+  readonly name: string
+  readonly sizeBytes: number
+  readonly identity: DiskIdentity
+  /** When the operator wants a certain block size; otherwise that of the chain, or the default. */
+  readonly blockBytes?: number
+}
+
+export interface OpenedSession {
+  readonly session: SessionId
+  readonly set: SetId
+  readonly chain: ChainId
+  /** What `auto` became. */
+  readonly kind: PointKind
+  readonly base: BasePoint | null
+  /** In the order of the request, with the block size to use. */
+  readonly disks: readonly DiskDescription[]
+  /** Key for digests of blocks; 32 bytes. Kept in memory only. */
+  readonly blockDigestKey: Uint8Array
+  /** Key for digests of pages, nodes and content roots; 32 bytes. */
+  readonly treeDigestKey: Uint8Array
+  /** What the operator should know of how the session was opened, such as why it became a full. */
+  readonly warnings: readonly Warning[]
+  /** Directory (of this machine's memory where possible) in which segments are put together. */
+  readonly spoolDirectory: string
+  /** Block bytes that one segment may hold. */
+  readonly segmentBytesMax: number
+
+  /**
+   * Digests of the base's blocks of pages `firstPage … firstPage + pageCount − 1` of a disk, one after the other; past
+   * the end of the base's disk it is shorter. An agent asks when its own digest file is missing or of another point.
+   */
+  baseDigests(disk: number, firstPage: number, pageCount: number): Promise<Uint8Array>
+
+  /**
+   * Sends the segment that lies complete in the file `path` of the spool directory. Resolves when it is acknowledged,
+   * which means durable; the agent may then remove the file. E_HANDOVER_LOST means: send it again.
+   */
+  send(segment: number, path: string): Promise<void>
+
+  /** Says that everything has been sent; resolves when the point is visible. */
+  finish(end: FinishRequest): Promise<CommittedPoint>
+
+  /** Gives the session up. Nothing of it will be visible. */
+  abandon(): Promise<void>
+}
+
+export interface FinishRequest {
+  readonly segments: number
+  /** One a disk, in the order of the session; 32 bytes each. */
+  readonly contentRoots: readonly Uint8Array[]
+  /** ISO 8601, by the endpoint's clock, when the last complete pass over the disks began. */
+  readonly capturedAt: string
+  readonly consistency: Consistency
+  readonly machine: MachineDescription
+  readonly scannedBytes: number
+  readonly changedBytes: number
+  readonly warnings: readonly Warning[]
+}
+
+export interface CommittedPoint {
+  readonly point: SessionId
+  readonly sequence: number
+  readonly manifestDigest: string
+  readonly createdAt: string
+  readonly storedBytes: number
+  /** All warnings of the point, the service's own among them. */
+  readonly warnings: readonly Warning[]
+}

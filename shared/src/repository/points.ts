@@ -1,0 +1,147 @@
+import { StrataError, toStrataError } from '../errors.ts'
+import { decodeDocument } from '../format/document.ts'
+import { manifestDigest, manifestType, type Manifest } from '../format/manifest.ts'
+import { manifestName, manifestPlaceOf, pointsPrefix, tenantPointsPrefix, type ChainPlace } from '../format/names.ts'
+import { storeRequestsInFlightMax } from '../limits.ts'
+import { asId, type ChainId, type SessionId, type SetId } from '../types.ts'
+import { mapConcurrently } from './concurrency.ts'
+import type { Repository } from './repository.ts'
+
+/** A point that can be read, as its manifest tells. */
+export interface Point {
+  readonly set: SetId
+  readonly sequence: number
+  readonly manifest: Manifest
+  /** SHA-256 of the manifest object. */
+  readonly digest: string
+}
+
+/** A manifest that is there and cannot be used: damaged, of a newer format, or moved from elsewhere. */
+export interface UnreadablePoint {
+  readonly set: SetId
+  readonly sequence: number
+  readonly error: StrataError
+}
+
+export type PointEntry = Point | UnreadablePoint
+
+export function isReadable(entry: PointEntry): entry is Point {
+  return 'manifest' in entry
+}
+
+export function pointId(point: Point): SessionId {
+  return asId<SessionId>(point.manifest.point)
+}
+
+export function chainPlaceOf(repository: Repository, point: Point): ChainPlace {
+  return { ...repository.placeOf(point.set), chain: asId<ChainId>(point.manifest.chain) }
+}
+
+export async function readPoint(repository: Repository, set: SetId, sequence: number): Promise<Point> {
+  const name = manifestName(repository.placeOf(set), sequence)
+  const bytes = await repository.store.get(name)
+  const manifest = decodeDocument(manifestType, name, bytes, repository.indexKeys)
+  if (manifest.sequence !== sequence) {
+    throw new StrataError('E_FORMAT_DAMAGED', `${name}: holds point number ${String(manifest.sequence)}`)
+  }
+  return { set, sequence, manifest, digest: manifestDigest(bytes) }
+}
+
+/**
+ * All points of a tenant, or of one set, by set and sequence number. One listing; one request a point, several at
+ * the same time.
+ */
+export async function* listPoints(repository: Repository, set?: SetId): AsyncGenerator<PointEntry> {
+  yield* mapConcurrently(listSequences(repository, set), storeRequestsInFlightMax, async (place) => {
+    try {
+      return await readPoint(repository, place.set, place.sequence)
+    } catch (error) {
+      const known = toStrataError(error)
+      if (known.kind === 'transient' || known.code.startsWith('E_STORE') || known.kind === 'bug') throw known
+      return { ...place, error: known }
+    }
+  })
+}
+
+/** What lies among them and has no name of ours is passed over (docs/format.md, 2). */
+async function* listSequences(repository: Repository, set?: SetId): AsyncGenerator<{ set: SetId; sequence: number }> {
+  const { tenant } = repository
+  const prefix = set === undefined ? tenantPointsPrefix(tenant) : pointsPrefix(repository.placeOf(set))
+  for await (const { name } of repository.store.list(prefix)) {
+    const place = manifestPlaceOf(tenant, name)
+    if (place !== undefined) yield place
+  }
+}
+
+/**
+ * The newest point of a set, or undefined when there is none yet. A newest manifest that cannot be read is an error:
+ * whoever builds on the one before would hide it.
+ */
+export async function latestPoint(repository: Repository, set: SetId): Promise<Point | undefined> {
+  const sequence = await latestSequence(repository, set)
+  return sequence === 0 ? undefined : readPoint(repository, set, sequence)
+}
+
+/** The highest sequence number that a set has used, or 0. */
+export async function latestSequence(repository: Repository, set: SetId): Promise<number> {
+  let last = 0
+  for await (const { sequence } of listSequences(repository, set)) last = sequence
+  return last
+}
+
+/** The full that `point`'s chain began with. */
+export async function fullOf(repository: Repository, point: Point): Promise<Point> {
+  let current = point
+  while (current.manifest.kind !== 'full') {
+    const base = current.manifest.base
+    if (base === null || base.sequence >= current.sequence) {
+      throw new StrataError('E_HISTORY_BROKEN', `point ${current.manifest.point} names no earlier base`)
+    }
+    current = await readBase(repository, point.set, base)
+  }
+  return current
+}
+
+/** Reads the point that a session or manifest builds on, and checks that it is the very same one. */
+export async function readBase(
+  repository: Repository,
+  set: SetId,
+  base: { point: string; sequence: number; manifestDigest: string },
+): Promise<Point> {
+  const point = await readPoint(repository, set, base.sequence)
+  if (point.digest !== base.manifestDigest) {
+    throw new StrataError(
+      'E_HISTORY_BROKEN',
+      `point number ${String(base.sequence)} is not the one that was built on: its manifest was replaced`,
+    )
+  }
+  return point
+}
+
+const latestPrefix = 'latest:'
+const idFragment = /^[0-9a-f]{6,32}$/
+
+/** Finds a point by `latest:SET`, by its id, or by the first characters (6 or more) of its id. */
+export async function findPoint(repository: Repository, reference: string): Promise<Point> {
+  if (reference.startsWith(latestPrefix)) {
+    const name = reference.slice(latestPrefix.length)
+    const latest = await latestPoint(repository, repository.setIdOf(name))
+    if (latest === undefined) throw new StrataError('E_SET_UNKNOWN', `there is no point of a set '${name}'`)
+    return latest
+  }
+  if (!idFragment.test(reference)) {
+    throw new StrataError('E_POINT_UNKNOWN', `'${reference}' is neither a point's id nor latest:SET`)
+  }
+  const found: Point[] = []
+  for await (const entry of listPoints(repository)) {
+    if (isReadable(entry) && entry.manifest.point.startsWith(reference)) found.push(entry)
+  }
+  const [point, another] = found
+  if (point === undefined) throw new StrataError('E_POINT_UNKNOWN', `there is no point '${reference}'`)
+  if (another !== undefined) {
+    throw new StrataError('E_POINT_AMBIGUOUS', `${String(found.length)} points begin with '${reference}'`, {
+      details: { points: found.map(({ manifest }) => manifest.point) },
+    })
+  }
+  return point
+}

@@ -1,0 +1,166 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test, type TestContext } from 'node:test'
+import { systemClock, systemRandomBytes as random } from '../clock.ts'
+import { hasCode, type ErrorCode } from '../errors.ts'
+import { tenantKeysName } from '../format/names.ts'
+import { writeKeyring, type Keyring } from '../keys/keyring.ts'
+import { encodeTenantKeys } from '../keys/tenant-document.ts'
+import { createTenantKeys, type UnlockSecrets } from '../keys/tenant-keys.ts'
+import { MemoryStore } from '../store/memory.ts'
+import type { ObjectStore } from '../store/object-store.ts'
+import { asId, idBytes, idFromBytes, type Id, type TenantId } from '../types.ts'
+import { createRepositoryDocument } from './repository.ts'
+import { openTenant, unlockRepository, type SecretsSource } from './unlock.ts'
+
+const refusing = (code: ErrorCode) => (error: unknown) => hasCode(error, code)
+const giving =
+  (secrets: UnlockSecrets): SecretsSource =>
+  () =>
+    Promise.resolve(secrets)
+const none = giving({})
+
+async function keyringPath(t: TestContext): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'strata-unlock-'))
+  t.after(() => rm(directory, { recursive: true }))
+  return join(directory, 'keyring.json')
+}
+
+async function newStore(): Promise<{ store: ObjectStore; repositoryId: Id }> {
+  const store = new MemoryStore({ clock: systemClock })
+  const { repository } = await createRepositoryDocument(store, random)
+  return { store, repositoryId: asId<Id>(repository) }
+}
+
+interface Tenant {
+  readonly keyring: Keyring
+  readonly keyFile: Uint8Array
+}
+
+/** A tenant that a key file opens, which costs no time; and a passphrase, where one is given. */
+async function addTenant(
+  store: ObjectStore,
+  repositoryId: Id,
+  tenantName: string,
+  passphrase?: string,
+): Promise<Tenant> {
+  const tenantId = idFromBytes<TenantId>(random(idBytes))
+  const keyFile = random(32)
+  const unlock = { keyFile, passphrase }
+  const { document, ingest } = await createTenantKeys({ repositoryId, tenantId, tenantName, unlock, random })
+  await store.put(tenantKeysName(tenantId, 1), [encodeTenantKeys(document)], { ifAbsent: true })
+  // Other objects of the tenant must not be in the way of finding the next one.
+  for (const name of ['chains/x', 'points/x', 'sessions/x']) await store.put(`tenants/${tenantId}/${name}`, [random(1)])
+  return { keyring: { ...ingest, tenantName }, keyFile }
+}
+
+test('with a keyring nobody is asked for a secret', async (t) => {
+  const { store, repositoryId } = await newStore()
+  const { keyring } = await addTenant(store, repositoryId, 'Baker')
+  const path = await keyringPath(t)
+  await writeKeyring(path, keyring, { overwrite: false })
+  const secrets: SecretsSource = () => Promise.reject(new Error('asked'))
+  const opened = await openTenant(store, { keyringPath: path, secrets, random })
+  assert.equal(opened.keyringRebuilt, false)
+  assert.equal(opened.repository.tenant, keyring.tenantId)
+})
+
+test('without a keyring the tenant is found by its secret, among others, and the keyring is the same again', async (t) => {
+  const { store, repositoryId } = await newStore()
+  const tenants = await Promise.all(['a', 'b', 'c', 'd'].map((name) => addTenant(store, repositoryId, name)))
+  const path = await keyringPath(t)
+  for (const { keyring, keyFile } of tenants) {
+    const opened = await openTenant(store, { keyringPath: path, secrets: giving({ keyFile }), random })
+    assert.equal(opened.keyringRebuilt, true)
+    assert.deepEqual({ ...opened.keyring, publicKey: Uint8Array.from(opened.keyring.publicKey) }, keyring)
+  }
+})
+
+test('where a secret opens several tenants, an id or a name says which', async (t) => {
+  const { store, repositoryId } = await newStore()
+  const first = await addTenant(store, repositoryId, 'Baker', 'secret')
+  const second = await addTenant(store, repositoryId, 'Miller', 'secret')
+  const options = { keyringPath: await keyringPath(t), secrets: giving({ passphrase: 'secret' }), random }
+  await assert.rejects(openTenant(store, options), (error) => {
+    assert.ok(hasCode(error, 'E_TENANT_AMBIGUOUS'))
+    assert.ok(error.message.includes(first.keyring.tenantId) && error.message.includes('Miller'))
+    return true
+  })
+  const byName = await openTenant(store, { ...options, tenant: 'Miller' })
+  assert.equal(byName.repository.tenant, second.keyring.tenantId)
+  const byId = await openTenant(store, { ...options, tenant: first.keyring.tenantId })
+  assert.equal(byId.repository.tenant, first.keyring.tenantId)
+  await assert.rejects(openTenant(store, { ...options, tenant: 'Nobody' }), refusing('E_TENANT_UNKNOWN'))
+})
+
+test('missing keyring, missing secret, wrong secret, no tenant and no repository are different errors', async (t) => {
+  const { store, repositoryId } = await newStore()
+  const path = await keyringPath(t)
+  const wrong = giving({ keyFile: random(32) })
+  await assert.rejects(openTenant(store, { keyringPath: path, secrets: wrong, random }), refusing('E_TENANT_UNKNOWN'))
+  await addTenant(store, repositoryId, 'Baker')
+  await assert.rejects(openTenant(store, { keyringPath: path, secrets: none, random }), refusing('E_KEYRING_MISSING'))
+  await assert.rejects(openTenant(store, { keyringPath: path, secrets: wrong, random }), refusing('E_KEY_WRONG'))
+  const passphrase = giving({ passphrase: 'secret' })
+  await assert.rejects(openTenant(store, { keyringPath: path, secrets: passphrase, random }), refusing('E_KEY_MISSING'))
+  const empty = new MemoryStore({ clock: systemClock })
+  await assert.rejects(
+    openTenant(empty, { keyringPath: path, secrets: wrong, random }),
+    refusing('E_REPOSITORY_MISSING'),
+  )
+})
+
+test('what can be asked for is what the tenant opens with', async (t) => {
+  const { store, repositoryId } = await newStore()
+  await addTenant(store, repositoryId, 'Baker')
+  const asked: unknown[] = []
+  const secrets: SecretsSource = (ways) => {
+    asked.push(ways)
+    return Promise.resolve({})
+  }
+  await assert.rejects(openTenant(store, { keyringPath: await keyringPath(t), secrets, random }))
+  assert.deepEqual(asked, [{ passphrase: false, keyFile: true }])
+})
+
+test('a damaged keys document of another tenant is in nobody’s way, and one’s own is named', async (t) => {
+  const { store, repositoryId } = await newStore()
+  const { keyFile } = await addTenant(store, repositoryId, 'Baker')
+  const other = await addTenant(store, repositoryId, 'Miller')
+  await store.put(tenantKeysName(other.keyring.tenantId, 1), [Buffer.from('{')])
+  const keyring = await keyringPath(t)
+  const opened = await openTenant(store, { keyringPath: keyring, secrets: giving({ keyFile }), random })
+  assert.equal(opened.keyring.tenantName, 'Baker')
+  const secrets = giving({ keyFile: other.keyFile })
+  await assert.rejects(openTenant(store, { keyringPath: keyring, secrets, random }), refusing('E_FORMAT_DAMAGED'))
+})
+
+test('a keys document under another number than its own is refused', async (t) => {
+  const { store, repositoryId } = await newStore()
+  const { keyring, keyFile } = await addTenant(store, repositoryId, 'Baker')
+  const bytes = await store.get(tenantKeysName(keyring.tenantId, 1))
+  await store.put(tenantKeysName(keyring.tenantId, 2), [bytes])
+  const options = { keyringPath: await keyringPath(t), secrets: giving({ keyFile }), random }
+  await assert.rejects(openTenant(store, options), refusing('E_FORMAT_DAMAGED'))
+})
+
+test('reading needs the private key, keyring or not; a foreign keyring is refused before anybody is asked', async (t) => {
+  const { store, repositoryId } = await newStore()
+  const { keyring, keyFile } = await addTenant(store, repositoryId, 'Baker')
+  const path = await keyringPath(t)
+  const lost = await unlockRepository(store, { keyringPath: path, secrets: giving({ keyFile }), random })
+  assert.equal(lost.privateKey.tenantId, keyring.tenantId)
+  await writeKeyring(path, keyring, { overwrite: false })
+  const unlocked = await unlockRepository(store, { keyringPath: path, secrets: giving({ keyFile }), random })
+  assert.deepEqual(unlocked.privateKey.bytes(), lost.privateKey.bytes())
+  await assert.rejects(unlockRepository(store, { keyringPath: path, secrets: none, random }), refusing('E_KEY_MISSING'))
+  const asked: SecretsSource = () => Promise.reject(new Error('asked'))
+  const wanted = { keyringPath: path, secrets: asked, random, tenant: 'Miller' }
+  await assert.rejects(unlockRepository(store, wanted), refusing('E_KEY_FOREIGN'))
+  const { store: elsewhere } = await newStore()
+  await assert.rejects(
+    unlockRepository(elsewhere, { keyringPath: path, secrets: asked, random }),
+    refusing('E_KEY_FOREIGN'),
+  )
+})

@@ -1,0 +1,244 @@
+import type { RandomBytes } from '../clock.ts'
+import { hasCode, StrataError } from '../errors.ts'
+import { damaged } from '../format/bytes.ts'
+import {
+  idBelow,
+  isTenantKeysName,
+  tenantKeysName,
+  tenantKeysPrefix,
+  tenantPrefix,
+  tenantsPrefix,
+} from '../format/names.ts'
+import { readKeyring, type Keyring } from '../keys/keyring.ts'
+import { decodeTenantKeys, type TenantKeysDocument } from '../keys/tenant-document.ts'
+import { ingestKeysFrom, openTenantName, unlockTenant, type UnlockSecrets } from '../keys/tenant-keys.ts'
+import type { TenantPrivateKey } from '../keys/tenant-private-key.ts'
+import type { ObjectStore } from '../store/object-store.ts'
+import { asId, isId, type Id, type TenantId } from '../types.ts'
+import { openRepository, readRepositoryDocument, type Repository } from './repository.ts'
+
+/**
+ * From a store to a tenant that can be worked with. A bucket and a key are enough: where the keyring is missing, the
+ * tenant is found by what its keys document opens with, and the keyring follows from that document.
+ */
+export interface UnlockOptions {
+  readonly keyringPath: string
+  /** Id or name of the tenant that is meant; needed only where there is no keyring and several tenants open. */
+  readonly tenant?: string | undefined
+  /** Asked at most once, and only when a secret is needed; a person may be asked for it then. */
+  readonly secrets: SecretsSource
+  readonly random: RandomBytes
+}
+
+/** What a tenant's key can be opened with. */
+export interface UnlockWays {
+  readonly passphrase: boolean
+  readonly keyFile: boolean
+}
+
+export type SecretsSource = (ways: UnlockWays) => Promise<UnlockSecrets>
+
+export interface OpenedTenant {
+  readonly repository: Repository
+  readonly keyring: Keyring
+  /** There was no keyring file: this one comes from the store, and is not on disk yet. */
+  readonly keyringRebuilt: boolean
+}
+
+export interface UnlockedTenant extends OpenedTenant {
+  readonly privateKey: TenantPrivateKey
+}
+
+/**
+ * Opens a tenant for what ingest may do: write points, list them, read maps. No secret is needed where there is a
+ * keyring. E_KEYRING_MISSING: neither keyring nor secret. Errors of `unlockRepository` besides.
+ */
+export async function openTenant(store: ObjectStore, options: UnlockOptions): Promise<OpenedTenant> {
+  const keyring = await keyringOrNone(options.keyringPath)
+  if (keyring === undefined) return await findTenant(store, options)
+  requireWanted(keyring, options)
+  return { repository: await openRepository(store, keyring, options.random), keyring, keyringRebuilt: false }
+}
+
+/**
+ * Opens a tenant with its private key, for what reads blocks. E_REPOSITORY_MISSING, E_TENANT_UNKNOWN,
+ * E_TENANT_AMBIGUOUS; E_KEY_MISSING, E_KEY_WRONG, E_KEY_FOREIGN, E_SEAL_BROKEN as in `unlockTenant`.
+ */
+export async function unlockRepository(store: ObjectStore, options: UnlockOptions): Promise<UnlockedTenant> {
+  const keyring = await keyringOrNone(options.keyringPath)
+  if (keyring === undefined) return await findTenant(store, options)
+  requireWanted(keyring, options)
+  // Checks that the keyring and the store belong together before anybody is asked for a passphrase.
+  await openRepository(store, keyring, options.random)
+  const document = await readTenantKeys(store, keyring.tenantId)
+  const secrets = await options.secrets(waysOf([document]))
+  const privateKey = await unlockTenant(document, secrets, keyring)
+  // The document may have index keys that were made after this keyring was written.
+  const keys = await ingestKeysFrom(document, privateKey)
+  const repository = await openRepository(store, keys, options.random)
+  return { repository, keyring, keyringRebuilt: false, privateKey }
+}
+
+/** The newest keys document of a tenant, not authenticated yet. E_TENANT_UNKNOWN: the store has none. */
+export async function readTenantKeys(store: ObjectStore, tenant: TenantId): Promise<TenantKeysDocument> {
+  let newest: string | undefined
+  for await (const { name } of store.list(tenantKeysPrefix(tenant))) {
+    if (isTenantKeysName(tenant, name)) newest = name
+  }
+  if (newest === undefined) {
+    throw new StrataError('E_TENANT_UNKNOWN', `${store.description} has no keys of tenant ${tenant}`, {
+      hint: 'Check the store URL, and that nobody has deleted objects from the store.',
+    })
+  }
+  const document = decodeTenantKeys(await store.get(newest), newest)
+  if (newest !== tenantKeysName(tenant, document.revision)) {
+    throw damaged(newest, `holds revision ${String(document.revision)}`)
+  }
+  return document
+}
+
+async function keyringOrNone(path: string): Promise<Keyring | undefined> {
+  try {
+    return await readKeyring(path)
+  } catch (error) {
+    if (hasCode(error, 'E_KEYRING_MISSING')) return undefined
+    throw error
+  }
+}
+
+function requireWanted(keyring: Keyring, { keyringPath, tenant }: UnlockOptions): void {
+  if (tenant === undefined || tenant === keyring.tenantId || tenant === keyring.tenantName) return
+  throw new StrataError(
+    'E_KEY_FOREIGN',
+    `the keyring ${keyringPath} is of tenant '${keyring.tenantName}' (${keyring.tenantId}), not of '${tenant}'`,
+  )
+}
+
+/** Finds the one tenant that opens with the secrets, and rebuilds its keyring. */
+async function findTenant(store: ObjectStore, options: UnlockOptions): Promise<UnlockedTenant> {
+  const { repository: repositoryId } = await readRepositoryDocument(store)
+  const candidates = await readCandidates(store, options)
+  const secrets = await options.secrets(waysOf(candidates.documents))
+  if (isEmpty(secrets)) {
+    throw new StrataError(
+      'E_KEYRING_MISSING',
+      `there is no keyring at ${options.keyringPath}, and neither passphrase nor key file to rebuild it with`,
+      {
+        hint: 'Point STRATA_KEYRING at the keyring that strata init wrote, or give the passphrase (STRATA_PASSPHRASE) or the key file (--key-file): a keyring is then rebuilt from the store.',
+      },
+    )
+  }
+  const opened = await openCandidates(store, candidates, secrets, asId<Id>(repositoryId))
+  const found = onlyOne(store, opened, options)
+  const repository = await openRepository(store, found.keyring, options.random)
+  return { repository, keyring: found.keyring, keyringRebuilt: true, privateKey: found.privateKey }
+}
+
+interface Candidates {
+  readonly documents: readonly TenantKeysDocument[]
+  /** Why keys documents could not be read: that must not keep other tenants from theirs. */
+  readonly failures: readonly StrataError[]
+}
+
+async function readCandidates(store: ObjectStore, { tenant }: UnlockOptions): Promise<Candidates> {
+  const documents: TenantKeysDocument[] = []
+  const failures: StrataError[] = []
+  const wanted = tenant !== undefined && isId(tenant) ? [asId<TenantId>(tenant)] : listTenants(store)
+  for await (const id of wanted) {
+    try {
+      documents.push(await readTenantKeys(store, id))
+    } catch (error) {
+      if (!(error instanceof StrataError) || error.kind !== 'permanent' || error.code.startsWith('E_STORE')) throw error
+      failures.push(error)
+    }
+  }
+  return { documents, failures }
+}
+
+/**
+ * The tenants of a store. A store lists objects, not directories, so the listing begins anew after each tenant: one
+ * request a tenant, however many objects it has. (Azure cannot begin in the middle; there the listing is read through.)
+ */
+async function* listTenants(store: ObjectStore): AsyncGenerator<TenantId> {
+  let startAfter = ''
+  for (;;) {
+    const id = await firstTenant(store, startAfter)
+    if (id === undefined) return
+    yield id
+    // '0' is the character after '/', so everything of this tenant comes before.
+    startAfter = `${tenantPrefix(id).slice(0, -1)}0`
+  }
+}
+
+async function firstTenant(store: ObjectStore, startAfter: string): Promise<TenantId | undefined> {
+  for await (const { name } of store.list(tenantsPrefix, startAfter === '' ? {} : { startAfter })) {
+    const id = idBelow<TenantId>(tenantsPrefix, name)
+    // Whatever else lies among them is none of ours.
+    if (id !== undefined) return id
+  }
+  return undefined
+}
+
+interface OpenedCandidate {
+  readonly keyring: Keyring
+  readonly privateKey: TenantPrivateKey
+}
+
+async function openCandidates(
+  store: ObjectStore,
+  { documents, failures }: Candidates,
+  secrets: UnlockSecrets,
+  repositoryId: Id,
+): Promise<OpenedCandidate[]> {
+  const opened: OpenedCandidate[] = []
+  let refusal: StrataError | undefined
+  for (const document of documents) {
+    try {
+      const identity = { repositoryId, tenantId: asId<TenantId>(document.tenantId) }
+      const privateKey = await unlockTenant(document, secrets, identity)
+      const keys = await ingestKeysFrom(document, privateKey)
+      opened.push({ keyring: { ...keys, tenantName: openTenantName(document, keys) }, privateKey })
+    } catch (error) {
+      if (!hasCode(error, 'E_KEY_WRONG', 'E_KEY_MISSING')) throw error
+      // A secret that was tried says more than one that no tenant asks for.
+      if (refusal?.code !== 'E_KEY_WRONG') refusal = error
+    }
+  }
+  if (opened.length > 0) return opened
+  const [failure] = failures
+  if (failure !== undefined) throw failure
+  if (refusal === undefined) throw new StrataError('E_TENANT_UNKNOWN', `${store.description} has no tenant yet`)
+  if (documents.length === 1) throw refusal
+  throw new StrataError(refusal.code, `what was given opens none of the ${String(documents.length)} tenants`)
+}
+
+function onlyOne(store: ObjectStore, opened: readonly OpenedCandidate[], { tenant }: UnlockOptions): OpenedCandidate {
+  const wanted = opened.filter(
+    ({ keyring }) => tenant === undefined || tenant === keyring.tenantId || tenant === keyring.tenantName,
+  )
+  const [first, second] = wanted
+  if (first === undefined) {
+    throw new StrataError(
+      'E_TENANT_UNKNOWN',
+      `no tenant '${tenant ?? ''}' of ${store.description} opens with what was given`,
+    )
+  }
+  if (second !== undefined) {
+    const tenants = wanted.map(({ keyring }) => `${keyring.tenantId} (${keyring.tenantName})`)
+    throw new StrataError(
+      'E_TENANT_AMBIGUOUS',
+      `${String(wanted.length)} tenants open with what was given: ${tenants.join(', ')}`,
+      { details: { tenants } },
+    )
+  }
+  return first
+}
+
+function waysOf(documents: readonly TenantKeysDocument[]): UnlockWays {
+  const kinds = new Set(documents.flatMap(({ privateKeyWraps }) => privateKeyWraps.map(({ kind }) => kind)))
+  return { passphrase: kinds.has('passphrase'), keyFile: kinds.has('keyFile') }
+}
+
+function isEmpty({ passphrase, keyFile }: UnlockSecrets): boolean {
+  return (passphrase === undefined || passphrase === '') && keyFile === undefined
+}

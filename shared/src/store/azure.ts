@@ -1,0 +1,289 @@
+import { RestError } from '@azure/storage-blob'
+import type {
+  BlobDownloadResponseParsed,
+  ContainerClient,
+  ContainerListBlobFlatSegmentResponse,
+} from '@azure/storage-blob'
+import type { Clock } from '../clock.ts'
+import { StrataError } from '../errors.ts'
+import { listPageObjectsMax, storeRequestTimeoutMs, storeRequestsInFlightMax } from '../limits.ts'
+import { azureServiceClient } from './azure-client.ts'
+import { receiveObject } from './http-download.ts'
+import { httpError } from './http-errors.ts'
+import type { HttpFailure } from './http-errors.ts'
+import { RequestGate, httpAgents, uploadStream, withIdleLimit } from './http-transfer.ts'
+import type { HttpAgents } from './http-transfer.ts'
+import { byteCount, checkRange, existsError, missingError, truncatedError } from './object-errors.ts'
+import { checkListPrefix, checkObjectName, isObjectName } from './object-names.ts'
+import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions } from './object-store.ts'
+import { StoreClock } from './store-clock.ts'
+import { observed } from './store-requests.ts'
+import type { StoreObserver, StoreRequestKind } from './store-requests.ts'
+import type { AzureLocation } from './store-url.ts'
+
+/**
+ * Objects as block blobs in a container of Azure Blob Storage. The SDK tries nothing twice, for the reason given in
+ * s3.ts; every method is one request.
+ *
+ * Azure's listing cannot start after a name: with `startAfter` the pages before it are fetched and thrown away. Where
+ * that matters, callers list by a longer prefix.
+ */
+export interface AzureStoreOptions {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly clock: Clock
+  readonly onRequest?: StoreObserver | undefined
+  /** ms without progress after which a request is given up */
+  readonly requestTimeoutMs?: number | undefined
+}
+
+/**
+ * No request is made. Credentials, in this order: AZURE_STORAGE_CONNECTION_STRING (not when the URL names an endpoint),
+ * AZURE_STORAGE_ACCOUNT with AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN; without: E_STORE_DENIED.
+ */
+export function openAzureStore(location: AzureLocation, options: AzureStoreOptions): ObjectStore {
+  return new AzureStore(location, options)
+}
+
+const objectMissingCodes: readonly (string | undefined)[] = ['BlobNotFound']
+
+class AzureStore implements ObjectStore {
+  readonly description: string
+  readonly #container: ContainerClient
+  readonly #agents: HttpAgents
+  readonly #prefix: string
+  readonly #gate = new RequestGate()
+  readonly #storeClock: StoreClock
+  readonly #onRequest: StoreObserver | undefined
+  readonly #idleMs: number
+  /**
+   * Where listings have failed: the page that comes after a name. Whoever lists on from there (the retry decorator)
+   * need not fetch all pages before it again.
+   */
+  readonly #resumePoints = new Map<string, string>()
+
+  constructor(location: AzureLocation, options: AzureStoreOptions) {
+    this.#agents = httpAgents()
+    this.#container = azureServiceClient(location, options.env, this.#agents).getContainerClient(location.container)
+    const { origin } = new URL(this.#container.url)
+    this.description = `azure://${location.container}/${location.prefix} at ${origin}`
+    this.#prefix = location.prefix
+    this.#storeClock = new StoreClock(options.clock)
+    this.#onRequest = options.onRequest
+    this.#idleMs = options.requestTimeoutMs ?? storeRequestTimeoutMs
+  }
+
+  async put(name: string, parts: readonly Uint8Array[], options: PutOptions = {}): Promise<void> {
+    checkObjectName(name)
+    const bytes = byteCount(parts)
+    await this.#request(
+      'put',
+      `writing ${name}`,
+      () => ({ sent: bytes }),
+      async (signal, progress) => {
+        const blob = this.#container.getBlockBlobClient(this.#prefix + name)
+        try {
+          const answer = await blob.upload(() => uploadStream(parts, progress), bytes, {
+            abortSignal: signal,
+            ...(options.ifAbsent === true ? { conditions: { ifNoneMatch: '*' } } : {}),
+          })
+          this.#observeDate(answer.date)
+        } catch (error) {
+          const { status, code } = failureOf(error)
+          const exists = code === 'BlobAlreadyExists' || status === 412
+          throw options.ifAbsent === true && exists ? existsError(this.description, name) : error
+        }
+      },
+    )
+  }
+
+  async get(name: string, range?: ByteRange): Promise<Uint8Array<ArrayBuffer>> {
+    checkObjectName(name)
+    if (range !== undefined) checkRange(range)
+    const received = (bytes: Uint8Array): { received: number } => ({ received: bytes.byteLength })
+    return await this.#request('get', `reading ${name}`, received, async (signal, progress) => {
+      const answer = await this.#startGet(name, range, signal)
+      progress()
+      const { contentRange, contentLength } = answer
+      const body = answer.readableStreamBody as (AsyncIterable<Uint8Array> & { destroy(): void }) | undefined
+      return await receiveObject(
+        { name, where: this.description, range },
+        { contentRange, contentLength, body },
+        progress,
+      )
+    })
+  }
+
+  async head(name: string): Promise<ObjectInfo | undefined> {
+    checkObjectName(name)
+    return await this.#request('head', `looking at ${name}`, undefined, async (signal) => {
+      const blob = this.#container.getBlobClient(this.#prefix + name)
+      try {
+        const answer = await blob.getProperties({ abortSignal: signal })
+        this.#observeDate(answer.date)
+        return objectInfo(name, answer.contentLength, answer.lastModified)
+      } catch (error) {
+        if (objectMissingCodes.includes(failureOf(error).code)) return undefined
+        throw error
+      }
+    })
+  }
+
+  async *list(prefix: string, options: ListOptions = {}): AsyncIterable<ObjectInfo> {
+    const startAfter = options.startAfter ?? ''
+    checkListPrefix(prefix)
+    checkListPrefix(startAfter)
+    let last = ''
+    for (let marker = this.#takeResumePoint(prefix, startAfter), more = true; more;) {
+      const page = await this.#page(prefix, marker).catch((error: unknown) => {
+        this.#keepResumePoint(prefix, last > startAfter ? last : startAfter, marker)
+        throw error
+      })
+      for (const info of this.#infos(page)) {
+        if (info.name <= last) throw this.#orderError(prefix)
+        last = info.name
+        if (info.name > startAfter) yield info
+      }
+      const next = page.continuationToken
+      more = next !== undefined && next !== ''
+      if (more && next === marker) {
+        throw this.#protocolError(`listing ${prefix}: a page leads back to itself`)
+      }
+      marker = next
+    }
+  }
+
+  async delete(name: string): Promise<void> {
+    checkObjectName(name)
+    await this.#request('delete', `deleting ${name}`, undefined, async (signal) => {
+      try {
+        await this.#container.deleteBlob(this.#prefix + name, { abortSignal: signal })
+      } catch (error) {
+        if (!objectMissingCodes.includes(failureOf(error).code)) throw error
+      }
+    })
+  }
+
+  async now(): Promise<number> {
+    const known = this.#storeClock.current()
+    if (known !== undefined) return known
+    await this.#request('head', 'asking the time', undefined, async (signal) => {
+      const answer = await this.#container.getProperties({ abortSignal: signal })
+      this.#observeDate(answer.date)
+    })
+    const asked = this.#storeClock.current()
+    if (asked === undefined) throw this.#protocolError('asking the time: the answer has no date')
+    return asked
+  }
+
+  async close(): Promise<void> {
+    this.#agents.http.destroy()
+    this.#agents.https.destroy()
+    await Promise.resolve()
+  }
+
+  /** One request: gated, watched for idleness, counted, and its errors given their codes. */
+  async #request<Result>(
+    kind: StoreRequestKind,
+    doing: string,
+    bytes: ((result: Result) => { sent?: number; received?: number }) | undefined,
+    request: (signal: AbortSignal, progress: () => void) => Promise<Result>,
+  ): Promise<Result> {
+    const limited = async (): Promise<Result> => await withIdleLimit(this.#idleMs, request)
+    try {
+      return await this.#gate.run(async () => await observed(this.#onRequest, kind, limited, bytes))
+    } catch (error) {
+      throw httpError(error, failureOf(error), `${doing} in ${this.description}`)
+    }
+  }
+
+  async #startGet(
+    name: string,
+    range: ByteRange | undefined,
+    signal: AbortSignal,
+  ): Promise<BlobDownloadResponseParsed> {
+    const blob = this.#container.getBlobClient(this.#prefix + name)
+    try {
+      const answer = await blob.download(range?.offset, range?.length, { abortSignal: signal, maxRetryRequests: 0 })
+      this.#observeDate(answer.date)
+      return answer
+    } catch (error) {
+      const { status, code } = failureOf(error)
+      if (objectMissingCodes.includes(code)) throw missingError(this.description, name)
+      if (status === 416 && range !== undefined) throw truncatedError(this.description, name, range)
+      throw error
+    }
+  }
+
+  async #page(prefix: string, marker: string | undefined): Promise<ContainerListBlobFlatSegmentResponse> {
+    return await this.#request('list', `listing ${prefix}`, undefined, async (signal) => {
+      const listing = this.#container.listBlobsFlat({ prefix: this.#prefix + prefix, abortSignal: signal })
+      const settings = {
+        maxPageSize: listPageObjectsMax,
+        ...(marker === undefined ? {} : { continuationToken: marker }),
+      }
+      // One page for each call: the idle limit is for a request, not for as long as the caller takes between pages.
+      for await (const page of listing.byPage(settings)) return page
+      throw this.#protocolError(`listing ${prefix}: no page came`)
+    })
+  }
+
+  #infos(page: ContainerListBlobFlatSegmentResponse): ObjectInfo[] {
+    const infos: ObjectInfo[] = []
+    for (const { name: key, properties } of page.segment.blobItems) {
+      const name = key.slice(this.#prefix.length)
+      if (key.startsWith(this.#prefix) && isObjectName(name)) {
+        infos.push(objectInfo(name, properties.contentLength, properties.lastModified))
+      }
+    }
+    return infos
+  }
+
+  #takeResumePoint(prefix: string, startAfter: string): string | undefined {
+    const key = resumeKey(prefix, startAfter)
+    const marker = this.#resumePoints.get(key)
+    this.#resumePoints.delete(key)
+    return marker
+  }
+
+  #keepResumePoint(prefix: string, after: string, marker: string | undefined): void {
+    if (marker === undefined) return
+    if (this.#resumePoints.size >= storeRequestsInFlightMax) this.#resumePoints.clear()
+    this.#resumePoints.set(resumeKey(prefix, after), marker)
+  }
+
+  #observeDate(date: Date | undefined): void {
+    if (date !== undefined) this.#storeClock.observe(date.getTime())
+  }
+
+  #orderError(prefix: string): StrataError {
+    return new StrataError(
+      'E_STORE_PROTOCOL',
+      `listing ${prefix}: names are not in ascending order (${this.description})`,
+      {
+        hint: 'Use a storage account without a hierarchical namespace: only those list in the order of the names.',
+      },
+    )
+  }
+
+  #protocolError(what: string): StrataError {
+    return new StrataError('E_STORE_PROTOCOL', `${what} (${this.description})`)
+  }
+}
+
+function failureOf(error: unknown): HttpFailure {
+  if (!(error instanceof RestError)) return { status: undefined, code: undefined, requestId: undefined }
+  const status = error.statusCode
+  // Without an answer the code is the system's: ECONNREFUSED.
+  if (status === undefined) return { status, code: undefined, requestId: undefined }
+  const headers = error.response?.headers
+  return { status, code: headers?.get('x-ms-error-code') ?? error.code, requestId: headers?.get('x-ms-request-id') }
+}
+
+/** Names have no space in them. */
+function resumeKey(prefix: string, after: string): string {
+  return `${prefix} ${after}`
+}
+
+function objectInfo(name: string, sizeBytes: number | undefined, modified: Date | undefined): ObjectInfo {
+  return { name, sizeBytes: sizeBytes ?? 0, modifiedMs: modified?.getTime() ?? 0 }
+}

@@ -1,0 +1,105 @@
+import type { Clock } from '../../clock.ts'
+import { invariant } from '../../errors.ts'
+import { bandwidthBurstMs } from '../../limits.ts'
+import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions } from '../object-store.ts'
+import { byteCount } from '../object-errors.ts'
+
+/**
+ * Keeps the average rate of object bytes below a limit. A request goes at once or waits as a whole: the link is used
+ * at its full speed while a request runs, and pauses lie between requests.
+ */
+export interface BandwidthOptions {
+  readonly clock: Clock
+  /** Limit for what is put; none if left out. */
+  readonly upBytesPerSecond?: number | undefined
+  /** Limit for what is read; none if left out. */
+  readonly downBytesPerSecond?: number | undefined
+}
+
+export function withBandwidth(store: ObjectStore, options: BandwidthOptions): ObjectStore {
+  return new LimitedStore(store, options)
+}
+
+/**
+ * A bucket that fills with `bytesPerSecond` and holds `bandwidthBurstMs` of it. Taking more than it holds leaves a debt
+ * that later takers wait out, so one large object is not refused and the average still holds.
+ */
+export class TokenBucket {
+  readonly #clock: Clock
+  readonly #bytesPerMs: number
+  readonly #bytesMax: number
+  #bytes: number
+  #filledAtMs: number
+
+  constructor(bytesPerSecond: number, clock: Clock) {
+    invariant(bytesPerSecond > 0 && Number.isFinite(bytesPerSecond), `a rate of ${String(bytesPerSecond)} bytes/s`)
+    this.#clock = clock
+    this.#bytesPerMs = bytesPerSecond / 1000
+    this.#bytesMax = this.#bytesPerMs * bandwidthBurstMs
+    this.#bytes = this.#bytesMax
+    this.#filledAtMs = clock.monotonicMs()
+  }
+
+  /** Takes `bytes` out and resolves once the bucket has had time to give them. */
+  async take(bytes: number): Promise<void> {
+    const nowMs = this.#clock.monotonicMs()
+    this.#bytes = Math.min(this.#bytesMax, this.#bytes + (nowMs - this.#filledAtMs) * this.#bytesPerMs)
+    this.#filledAtMs = nowMs
+    this.#bytes -= bytes
+    if (this.#bytes < 0) await this.#clock.sleep(Math.ceil(-this.#bytes / this.#bytesPerMs))
+  }
+}
+
+class LimitedStore implements ObjectStore {
+  readonly #store: ObjectStore
+  readonly #up: TokenBucket | undefined
+  readonly #down: TokenBucket | undefined
+
+  constructor(store: ObjectStore, options: BandwidthOptions) {
+    const bucket = (rate: number | undefined): TokenBucket | undefined =>
+      rate === undefined ? undefined : new TokenBucket(rate, options.clock)
+    this.#store = store
+    this.#up = bucket(options.upBytesPerSecond)
+    this.#down = bucket(options.downBytesPerSecond)
+  }
+
+  get description(): string {
+    return this.#store.description
+  }
+
+  async put(name: string, parts: readonly Uint8Array[], options: PutOptions = {}): Promise<void> {
+    await this.#up?.take(byteCount(parts))
+    await this.#store.put(name, parts, options)
+  }
+
+  async get(name: string, range?: ByteRange): Promise<Uint8Array<ArrayBuffer>> {
+    if (range !== undefined) {
+      await this.#down?.take(range.length)
+      return await this.#store.get(name, range)
+    }
+    // Its size is known only afterwards: whoever comes next waits for it.
+    const bytes = await this.#store.get(name)
+    await this.#down?.take(bytes.byteLength)
+    return bytes
+  }
+
+  async head(name: string): Promise<ObjectInfo | undefined> {
+    return await this.#store.head(name)
+  }
+
+  list(prefix: string, options: ListOptions = {}): AsyncIterable<ObjectInfo> {
+    return this.#store.list(prefix, options)
+  }
+
+  async delete(name: string): Promise<void> {
+    await this.#store.delete(name)
+  }
+
+  async now(): Promise<number> {
+    return await this.#store.now()
+  }
+
+  async close(): Promise<void> {
+    await this.#store.close()
+  }
+}

@@ -1,0 +1,173 @@
+import type { Clock, RandomBytes } from '../../clock.ts'
+import { StrataError, hasCode } from '../../errors.ts'
+import { storeAttemptsMax, storeRetryDelayMsMax, storeRetryFirstDelayMs } from '../../limits.ts'
+import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions } from '../object-store.ts'
+import { byteCount, existsError } from '../object-errors.ts'
+
+/**
+ * Tries again what failed with a transient error: at most `storeAttemptsMax` times, after pauses that double and are
+ * drawn at random from zero to their full length ("full jitter"), so that many writers do not come back at once.
+ *
+ * Invariant: a create-if-absent that meets its own object, because an earlier attempt worked and only its answer was
+ * lost, is a success. It is told from another writer's object by comparing the bytes (see ObjectStore).
+ */
+export interface RetryOptions {
+  readonly clock: Clock
+  readonly randomBytes: RandomBytes
+  /** Told before each pause. */
+  readonly onRetry?: RetryObserver | undefined
+}
+
+export type RetryObserver = (error: StrataError, attempt: number, delayMs: number) => void
+
+export function withRetry(store: ObjectStore, options: RetryOptions): ObjectStore {
+  return new RetryingStore(store, options)
+}
+
+class RetryingStore implements ObjectStore {
+  readonly #store: ObjectStore
+  readonly #options: RetryOptions
+
+  constructor(store: ObjectStore, options: RetryOptions) {
+    this.#store = store
+    this.#options = options
+  }
+
+  get description(): string {
+    return this.#store.description
+  }
+
+  async put(name: string, parts: readonly Uint8Array[], options: PutOptions = {}): Promise<void> {
+    const attempts = this.#attempts()
+    await attempts.run(async () => {
+      // What may have worked is looked for before it is sent again. (Also, a server that refuses a large object early
+      // may cut the connection before we read the refusal: then this look tells us.)
+      const mayBeThere = options.ifAbsent === true && attempts.failed > 0
+      if (mayBeThere && (await this.#isThere(name, parts))) return
+      try {
+        await this.#store.put(name, parts, options)
+      } catch (error) {
+        // The server may also have taken up the earlier attempt only after that look.
+        if (!mayBeThere || !hasCode(error, 'E_OBJECT_EXISTS') || !(await this.#isThere(name, parts))) throw error
+      }
+    })
+  }
+
+  async get(name: string, range?: ByteRange): Promise<Uint8Array<ArrayBuffer>> {
+    return await this.#attempts().run(async () => await this.#store.get(name, range))
+  }
+
+  async head(name: string): Promise<ObjectInfo | undefined> {
+    return await this.#attempts().run(async () => await this.#store.head(name))
+  }
+
+  async *list(prefix: string, options: ListOptions = {}): AsyncIterable<ObjectInfo> {
+    let startAfter = options.startAfter
+    let attempts = this.#attempts()
+    for (;;) {
+      try {
+        for await (const info of this.#store.list(prefix, startAfter === undefined ? {} : { startAfter })) {
+          // A long listing may meet many separate failures; only those without progress between them count together.
+          if (attempts.failed > 0) attempts = this.#attempts()
+          startAfter = info.name
+          yield info
+        }
+        return
+      } catch (error) {
+        await attempts.pauseAfter(error)
+      }
+    }
+  }
+
+  async delete(name: string): Promise<void> {
+    await this.#attempts().run(async () => {
+      await this.#store.delete(name)
+    })
+  }
+
+  async now(): Promise<number> {
+    return await this.#attempts().run(async () => await this.#store.now())
+  }
+
+  async close(): Promise<void> {
+    await this.#store.close()
+  }
+
+  #attempts(): Attempts {
+    return new Attempts(this.#options)
+  }
+
+  /** Whether an object of exactly these bytes is there; throws E_OBJECT_EXISTS when it has other bytes. */
+  async #isThere(name: string, parts: readonly Uint8Array[]): Promise<boolean> {
+    const info = await this.#store.head(name)
+    if (info === undefined) return false
+    // Another writer's object may be large: it is read only if it can be ours.
+    const isOurs = info.sizeBytes === byteCount(parts) && equalBytes(await this.#store.get(name), parts)
+    if (!isOurs) throw existsError(this.description, name)
+    return true
+  }
+}
+
+/** Counts the failures of one call and waits after each. */
+class Attempts {
+  failed = 0
+  readonly #options: RetryOptions
+  readonly #startedMs: number
+
+  constructor(options: RetryOptions) {
+    this.#options = options
+    this.#startedMs = options.clock.monotonicMs()
+  }
+
+  async run<Result>(attempt: () => Promise<Result>): Promise<Result> {
+    for (;;) {
+      try {
+        return await attempt()
+      } catch (error) {
+        await this.pauseAfter(error)
+      }
+    }
+  }
+
+  /** Waits before the next attempt, or throws when there is none. */
+  async pauseAfter(error: unknown): Promise<void> {
+    if (!(error instanceof StrataError) || error.kind !== 'transient') throw error
+    this.failed += 1
+    if (this.failed >= storeAttemptsMax) throw this.#finalError(error)
+    const delayMs = retryDelayMs(this.failed, this.#options.randomBytes)
+    this.#options.onRetry?.(error, this.failed, delayMs)
+    await this.#options.clock.sleep(delayMs)
+  }
+
+  #finalError(error: StrataError): StrataError {
+    const seconds = ((this.#options.clock.monotonicMs() - this.#startedMs) / 1000).toFixed(1)
+    return new StrataError(error.code, `${error.message} (tried ${String(this.failed)} times in ${seconds} s)`, {
+      cause: error,
+      hint: error.hint,
+      details: { ...error.details, attempts: this.failed },
+    })
+  }
+}
+
+/** @returns ms to wait after the `failed`th failure, counted from 1 */
+export function retryDelayMs(failed: number, randomBytes: RandomBytes): number {
+  const longestMs = Math.min(storeRetryDelayMsMax, storeRetryFirstDelayMs * 2 ** (failed - 1))
+  return Math.round(longestMs * fraction(randomBytes))
+}
+
+/** Evenly spread in [0, 1). */
+function fraction(randomBytes: RandomBytes): number {
+  const bytes = randomBytes(4)
+  return new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0) / 2 ** 32
+}
+
+function equalBytes(whole: Uint8Array, parts: readonly Uint8Array[]): boolean {
+  if (whole.byteLength !== byteCount(parts)) return false
+  let offset = 0
+  for (const part of parts) {
+    const piece = whole.subarray(offset, offset + part.byteLength)
+    if (Buffer.compare(piece, part) !== 0) return false
+    offset += part.byteLength
+  }
+  return true
+}

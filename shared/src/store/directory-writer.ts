@@ -1,0 +1,177 @@
+import { constants } from 'node:fs'
+import { link, lstat, open, rename, unlink } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import type { RandomBytes } from '../clock.ts'
+import { StrataError } from '../errors.ts'
+import { isSystemError } from './directory-errors.ts'
+import { makeDirectory, syncDirectory, writeParts } from './directory-files.ts'
+import { missingStoreError } from './directory-place.ts'
+import type { DirectoryPlace } from './directory-place.ts'
+import { existsError, nestedNameError } from './object-errors.ts'
+
+/**
+ * How an object comes into a directory store: written and synced under a temporary name, then given its own in one step
+ * (renamed, or linked to create it only if absent), then all directories above it synced, since another writer may have
+ * created those and not synced them yet.
+ */
+
+/** Not a possible part of an object's name, so never listed and in nobody's way. */
+export const temporaryDirectoryName = '~writing'
+export const temporaryFilePattern = /^(?:put|clock)-[0-9a-f]{32}$/
+const temporaryRandomBytes = 16
+/** How often a directory may be removed under our hands by another process, emptying it, before we give up. */
+const publishAttemptsMax = 100
+
+export class DirectoryWriter {
+  readonly #place: DirectoryPlace
+  readonly #temporary: string
+  readonly #randomBytes: RandomBytes
+
+  constructor(place: DirectoryPlace, randomBytes: RandomBytes) {
+    this.#place = place
+    this.#temporary = place.pathOf(temporaryDirectoryName)
+    this.#randomBytes = randomBytes
+  }
+
+  /** Whatever fails, no object is left half, and no temporary file. Throws the system's errors, too. */
+  async write(name: string, parts: readonly Uint8Array[], ifAbsent: boolean): Promise<void> {
+    const temporary = await this.writeTemporary('put', parts)
+    try {
+      await this.#publish(temporary, name, ifAbsent)
+      await this.#syncUpwards(name)
+    } finally {
+      await removeIfThere(temporary)
+    }
+  }
+
+  /** Writes and syncs a new file in the temporary directory; nothing of it stays if that fails. */
+  async writeTemporary(purpose: 'put' | 'clock', parts: readonly Uint8Array[]): Promise<string> {
+    const path = join(
+      this.#temporary,
+      `${purpose}-${Buffer.from(this.#randomBytes(temporaryRandomBytes)).toString('hex')}`,
+    )
+    const file = await this.#createTemporary(path)
+    try {
+      await writeParts(file, parts)
+      if (purpose === 'put') await file.sync()
+    } catch (error) {
+      await file.close()
+      await removeIfThere(path)
+      throw error
+    }
+    await file.close()
+    return path
+  }
+
+  async #createTemporary(path: string): Promise<FileHandle> {
+    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL
+    try {
+      await this.#place.checkNoLink(this.#temporary)
+      return await open(path, flags)
+    } catch (error) {
+      if (!isSystemError(error, 'ENOENT')) throw error
+    }
+    await this.#makeBelowRoot(this.#temporary)
+    return await open(path, flags)
+  }
+
+  /** Gives the finished file its name. Another process that empties a directory may remove it meanwhile: once more. */
+  async #publish(temporary: string, name: string, ifAbsent: boolean): Promise<void> {
+    const path = this.#place.pathOf(name)
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await this.#makeParents(name)
+        if (ifAbsent) await this.#linkNew(temporary, path, name)
+        else await rename(temporary, path)
+        return
+      } catch (error) {
+        if (isSystemError(error, 'ENOTDIR')) throw nestedNameError(name, 'one of its directories', error)
+        if (isSystemError(error, 'EISDIR')) throw nestedNameError(`${name}/…`, name, error)
+        if (!isSystemError(error, 'ENOENT') || attempt === publishAttemptsMax) throw error
+        await this.#place.checkRoot()
+      }
+    }
+  }
+
+  async #linkNew(temporary: string, path: string, name: string): Promise<void> {
+    try {
+      await link(temporary, path)
+    } catch (error) {
+      if (isSystemError(error, 'EEXIST')) {
+        // Over NFS a repeated request meets its own link; only we link this file.
+        if ((await lstat(temporary)).nlink > 1) return
+        if (await isDirectory(path)) throw nestedNameError(`${name}/…`, name, error)
+        throw existsError(this.#place.description, name, error)
+      }
+      const hasNoLinks = isSystemError(error, 'EPERM', 'ENOTSUP', 'ENOSYS', 'EMLINK')
+      throw hasNoLinks ? noLinksError(this.#place.description, error) : error
+    }
+  }
+
+  async #makeParents(name: string): Promise<void> {
+    const parent = dirname(this.#place.pathOf(name))
+    try {
+      await this.#place.checkNoLink(parent)
+      return
+    } catch (error) {
+      if (!isSystemError(error, 'ENOENT')) throw error
+    }
+    const parts = name.split('/').slice(0, -1)
+    for (let depth = 1; depth <= parts.length; depth += 1) {
+      const directory = join(this.#place.root, ...parts.slice(0, depth))
+      await makeDirectory(directory)
+      await this.#place.checkNoLink(directory)
+    }
+  }
+
+  async #makeBelowRoot(directory: string): Promise<void> {
+    try {
+      await makeDirectory(directory)
+    } catch (error) {
+      if (isSystemError(error, 'ENOENT')) throw missingStoreError(this.#place.description, error)
+      throw error
+    }
+    await this.#place.checkNoLink(directory)
+  }
+
+  async #syncUpwards(name: string): Promise<void> {
+    for (let directory = dirname(this.#place.pathOf(name)); ; directory = dirname(directory)) {
+      await syncIfThere(directory)
+      if (directory === this.#place.root) return
+    }
+  }
+}
+
+/** When the object has been deleted again already, its directory may be gone too, and nothing is left to sync. */
+export async function syncIfThere(directory: string): Promise<void> {
+  try {
+    await syncDirectory(directory)
+  } catch (error) {
+    if (!isSystemError(error, 'ENOENT')) throw error
+  }
+}
+
+export async function removeIfThere(path: string): Promise<void> {
+  try {
+    await unlink(path)
+  } catch (error) {
+    if (!isSystemError(error, 'ENOENT')) throw error
+  }
+}
+
+export async function isDirectory(path: string): Promise<boolean> {
+  try {
+    return (await lstat(path)).isDirectory()
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT')) return false
+    throw error
+  }
+}
+
+function noLinksError(description: string, cause: unknown): StrataError {
+  return new StrataError('E_STORE_UNCONDITIONAL', `the file system of ${description} refused a hard link`, {
+    cause,
+    hint: 'Strata creates files only if absent by hard links. Put the store on a file system that has them (not FAT or exFAT).',
+  })
+}

@@ -1,0 +1,253 @@
+import { open, readdir, realpath, stat, unlink } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import type { Clock, RandomBytes } from '../clock.ts'
+import { StrataError } from '../errors.ts'
+import { temporaryFileLifeMs } from '../limits.ts'
+import { directoryError, directoryWriteError, isSystemError } from './directory-errors.ts'
+import { makeDirectoriesDurably, readFlags, readUpTo, removeEmptyDirectory } from './directory-files.ts'
+import { objectInfo, walkDirectory } from './directory-list.ts'
+import { DirectoryPlace, missingStoreError } from './directory-place.ts'
+import {
+  DirectoryWriter,
+  isDirectory,
+  removeIfThere,
+  syncIfThere,
+  temporaryDirectoryName,
+  temporaryFilePattern,
+} from './directory-writer.ts'
+import { byteCount, checkRange, missingError, truncatedError } from './object-errors.ts'
+import { checkListPrefix, checkObjectName } from './object-names.ts'
+import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions } from './object-store.ts'
+import { StoreClock } from './store-clock.ts'
+import { observed } from './store-requests.ts'
+import type { StoreObserver, StoreRequestKind } from './store-requests.ts'
+
+/**
+ * Objects as files below one directory. Invariants: an object's path holds a whole object or nothing (see
+ * directory-writer.ts), and no step goes through a symbolic link below the root (see directory-place.ts).
+ */
+export interface DirectoryStoreOptions {
+  readonly clock: Clock
+  readonly randomBytes: RandomBytes
+  readonly onRequest?: StoreObserver | undefined
+  /** Creates the directory if it is not there. */
+  readonly create?: boolean | undefined
+}
+
+/** Opens the store in the directory `path`. E_STORE_MISSING where there is none, unless it may be created. */
+export async function openDirectoryStore(path: string, options: DirectoryStoreOptions): Promise<ObjectStore> {
+  const description = pathToFileURL(path).href
+  if (options.create === true) {
+    await makeDirectoriesDurably(path).catch((error: unknown) => {
+      if (isSystemError(error, 'EEXIST', 'ENOTDIR')) throw notADirectoryError(description, error)
+      throw directoryWriteError(error, `creating ${description}`)
+    })
+  }
+  const root = await rootOf(path, description)
+  const store = new DirectoryStore(new DirectoryPlace(root, description), options)
+  await store.removeLeftOvers()
+  return store
+}
+
+async function rootOf(path: string, description: string): Promise<string> {
+  try {
+    const root = await realpath(path)
+    if (!(await stat(root)).isDirectory()) throw notADirectoryError(description)
+    return root
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT')) throw missingStoreError(description, error)
+    if (isSystemError(error, 'ENOTDIR')) throw notADirectoryError(description, error)
+    throw directoryError(error, `opening ${description}`)
+  }
+}
+
+class DirectoryStore implements ObjectStore {
+  readonly #place: DirectoryPlace
+  readonly #writer: DirectoryWriter
+  readonly #clock: StoreClock
+  readonly #onRequest: StoreObserver | undefined
+
+  constructor(place: DirectoryPlace, options: DirectoryStoreOptions) {
+    this.#place = place
+    this.#writer = new DirectoryWriter(place, options.randomBytes)
+    this.#clock = new StoreClock(options.clock)
+    this.#onRequest = options.onRequest
+  }
+
+  get description(): string {
+    return this.#place.description
+  }
+
+  async put(name: string, parts: readonly Uint8Array[], options: PutOptions = {}): Promise<void> {
+    checkObjectName(name)
+    const request = async (): Promise<void> => {
+      await this.#writer.write(name, parts, options.ifAbsent === true)
+    }
+    await this.#run('put', `writing ${name}`, directoryWriteError, request, () => ({ sent: byteCount(parts) }))
+  }
+
+  async get(name: string, range?: ByteRange): Promise<Uint8Array<ArrayBuffer>> {
+    checkObjectName(name)
+    if (range !== undefined) checkRange(range)
+    const request = async (): Promise<Uint8Array<ArrayBuffer>> => {
+      const file = await this.#openObject(name)
+      try {
+        return await this.#read(file, name, range)
+      } finally {
+        await file.close()
+      }
+    }
+    return await this.#run('get', `reading ${name}`, directoryError, request, (bytes) => ({
+      received: bytes.byteLength,
+    }))
+  }
+
+  async head(name: string): Promise<ObjectInfo | undefined> {
+    checkObjectName(name)
+    return await this.#run('head', `looking at ${name}`, directoryError, async () => {
+      const info = (await this.#place.hasDirectoryOf(name)) ? await objectInfo(this.#place.root, name) : undefined
+      if (info === undefined) await this.#place.checkRoot()
+      return info
+    })
+  }
+
+  async *list(prefix: string, options: ListOptions = {}): AsyncIterable<ObjectInfo> {
+    const startAfter = options.startAfter ?? ''
+    checkListPrefix(prefix)
+    checkListPrefix(startAfter)
+    const doing = `listing ${prefix}`
+    const readOne = async <Result>(read: () => Promise<Result>): Promise<Result> =>
+      await this.#run('list', doing, directoryError, read)
+    try {
+      await this.#place.checkRoot()
+      if (!(await this.#place.hasDirectoryOf(`${prefix}x`))) return
+      yield* walkDirectory({ root: this.#place.root, prefix, startAfter, readOne })
+    } catch (error) {
+      throw directoryError(error, `${doing} in ${this.description}`)
+    }
+  }
+
+  async delete(name: string): Promise<void> {
+    checkObjectName(name)
+    await this.#run('delete', `deleting ${name}`, directoryWriteError, async () => {
+      if (!(await this.#place.hasDirectoryOf(name))) {
+        await this.#place.checkRoot()
+        return
+      }
+      const path = this.#place.pathOf(name)
+      try {
+        await unlink(path)
+      } catch (error) {
+        // A directory is no object: EISDIR on Linux, EPERM elsewhere.
+        const isNone = isSystemError(error, 'ENOENT', 'ENOTDIR', 'EISDIR') || (await isDirectory(path))
+        if (!isNone) throw error
+        return
+      }
+      await syncIfThere(dirname(path))
+      await this.#removeEmptyUpwards(dirname(path))
+    })
+  }
+
+  async now(): Promise<number> {
+    const known = this.#clock.current()
+    if (known !== undefined) return known
+    return await this.#run('head', 'asking the time', directoryWriteError, async () => {
+      const temporary = await this.#writer.writeTemporary('clock', [Uint8Array.of(0)])
+      try {
+        const { mtimeMs } = await stat(temporary)
+        this.#clock.observe(mtimeMs)
+        return Math.round(mtimeMs)
+      } finally {
+        await removeIfThere(temporary)
+      }
+    })
+  }
+
+  async close(): Promise<void> {
+    // Nothing stays open between calls.
+  }
+
+  /** Removes what writers that died long ago have left in the temporary directory. Where we may not write, it stays. */
+  async removeLeftOvers(): Promise<void> {
+    const names = await this.#leftOvers()
+    if (names.length === 0) return
+    try {
+      const nowMs = await this.now()
+      for (const name of names) {
+        const path = join(this.#place.pathOf(temporaryDirectoryName), name)
+        const modifiedMs = await modifiedMsOf(path)
+        if (modifiedMs !== undefined && nowMs - modifiedMs > temporaryFileLifeMs) await removeIfThere(path)
+      }
+    } catch (error) {
+      const coded = directoryWriteError(error, `removing left-over files in ${this.description}`)
+      if (coded.code !== 'E_STORE_READ_ONLY' && coded.code !== 'E_STORE_FULL') throw coded
+    }
+  }
+
+  async #leftOvers(): Promise<string[]> {
+    try {
+      const names = await readdir(this.#place.pathOf(temporaryDirectoryName))
+      return names.filter((name) => temporaryFilePattern.test(name))
+    } catch (error) {
+      if (isSystemError(error, 'ENOENT', 'EACCES')) return []
+      throw directoryError(error, `looking for left-over files in ${this.description}`)
+    }
+  }
+
+  /** One request: counted, and its system errors given their codes. */
+  async #run<Result>(
+    kind: StoreRequestKind,
+    doing: string,
+    coded: (error: unknown, doing: string) => StrataError,
+    request: () => Promise<Result>,
+    bytes?: (result: Result) => { sent?: number; received?: number },
+  ): Promise<Result> {
+    try {
+      return await observed(this.#onRequest, kind, request, bytes)
+    } catch (error) {
+      throw coded(error, `${doing} in ${this.description}`)
+    }
+  }
+
+  async #openObject(name: string): Promise<FileHandle> {
+    try {
+      if (await this.#place.hasDirectoryOf(name)) return await open(this.#place.pathOf(name), readFlags)
+    } catch (error) {
+      if (!isSystemError(error, 'ENOENT', 'ENOTDIR')) throw error
+    }
+    await this.#place.checkRoot()
+    throw missingError(this.description, name)
+  }
+
+  async #read(file: FileHandle, name: string, range: ByteRange | undefined): Promise<Uint8Array<ArrayBuffer>> {
+    const stats = await file.stat()
+    if (!stats.isFile()) throw missingError(this.description, name)
+    const wanted = range ?? { offset: 0, length: stats.size }
+    // Checked before the buffer is made: nobody's wrong length makes us allocate it.
+    if (wanted.offset + wanted.length > stats.size) throw truncatedError(this.description, name, wanted, stats.size)
+    const bytes = await readUpTo(file, wanted.offset, wanted.length)
+    if (bytes.byteLength < wanted.length) throw truncatedError(this.description, name, wanted)
+    return bytes
+  }
+
+  async #removeEmptyUpwards(from: string): Promise<void> {
+    for (let directory = from; directory !== this.#place.root; directory = dirname(directory)) {
+      if (!(await removeEmptyDirectory(directory))) return
+    }
+  }
+}
+
+async function modifiedMsOf(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).mtimeMs
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT')) return undefined
+    throw error
+  }
+}
+
+function notADirectoryError(description: string, cause?: unknown): StrataError {
+  return new StrataError('E_STORE_MISSING', `${description} is not a directory`, { cause })
+}

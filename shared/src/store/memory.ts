@@ -1,0 +1,139 @@
+import type { Clock } from '../clock.ts'
+import { listPageObjectsMax } from '../limits.ts'
+import { byteCount, checkRange, existsError, missingError, nestedNameError, truncatedError } from './object-errors.ts'
+import { checkListPrefix, checkObjectName, compareNames } from './object-names.ts'
+import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions } from './object-store.ts'
+import { observed } from './store-requests.ts'
+import type { StoreObserver } from './store-requests.ts'
+
+interface Held {
+  readonly bytes: Uint8Array<ArrayBuffer>
+  readonly modifiedMs: number
+}
+
+export interface MemoryStoreOptions {
+  readonly clock: Clock
+  readonly onRequest?: StoreObserver | undefined
+}
+
+/** Keeps objects in this process: for tests, and as the model that the other stores are compared with. */
+export class MemoryStore implements ObjectStore {
+  readonly description = 'memory:'
+  readonly #clock: Clock
+  readonly #onRequest: StoreObserver | undefined
+  readonly #objects = new Map<string, Held>()
+  /** How many objects lie below each directory. */
+  readonly #directories = new Map<string, number>()
+
+  constructor(options: MemoryStoreOptions) {
+    this.#clock = options.clock
+    this.#onRequest = options.onRequest
+  }
+
+  async put(name: string, parts: readonly Uint8Array[], options: PutOptions = {}): Promise<void> {
+    checkObjectName(name)
+    const request = async (): Promise<number> => {
+      await Promise.resolve()
+      if (options.ifAbsent === true && this.#objects.has(name)) throw existsError(this.description, name)
+      this.#checkNoDirectory(name)
+      const bytes = joined(parts)
+      if (!this.#objects.has(name)) this.#countInDirectories(name, 1)
+      this.#objects.set(name, { bytes, modifiedMs: this.#clock.nowMs() })
+      return bytes.byteLength
+    }
+    await observed(this.#onRequest, 'put', request, (sent) => ({ sent }))
+  }
+
+  async get(name: string, range?: ByteRange): Promise<Uint8Array<ArrayBuffer>> {
+    checkObjectName(name)
+    if (range !== undefined) checkRange(range)
+    const request = async (): Promise<Uint8Array<ArrayBuffer>> => {
+      await Promise.resolve()
+      const held = this.#objects.get(name)
+      if (held === undefined) throw missingError(this.description, name)
+      if (range === undefined) return held.bytes.slice()
+      const end = range.offset + range.length
+      if (end > held.bytes.byteLength) throw truncatedError(this.description, name, range, held.bytes.byteLength)
+      return held.bytes.slice(range.offset, end)
+    }
+    return await observed(this.#onRequest, 'get', request, (bytes) => ({ received: bytes.byteLength }))
+  }
+
+  async head(name: string): Promise<ObjectInfo | undefined> {
+    checkObjectName(name)
+    return await observed(this.#onRequest, 'head', async () => {
+      await Promise.resolve()
+      return this.#info(name)
+    })
+  }
+
+  async *list(prefix: string, options: ListOptions = {}): AsyncIterable<ObjectInfo> {
+    const startAfter = options.startAfter ?? ''
+    checkListPrefix(prefix)
+    checkListPrefix(startAfter)
+    const wanted = (name: string): boolean => name.startsWith(prefix) && name > startAfter
+    const names = [...this.#objects.keys()].filter(wanted).sort(compareNames)
+    let first = 0
+    do {
+      const page = names.slice(first, first + listPageObjectsMax)
+      const infos = await observed(this.#onRequest, 'list', async () => {
+        await Promise.resolve()
+        return page.map((name) => this.#info(name))
+      })
+      for (const info of infos) if (info !== undefined) yield info
+      first += page.length
+    } while (first < names.length)
+  }
+
+  async delete(name: string): Promise<void> {
+    checkObjectName(name)
+    await observed(this.#onRequest, 'delete', async () => {
+      await Promise.resolve()
+      if (this.#objects.delete(name)) this.#countInDirectories(name, -1)
+    })
+  }
+
+  async now(): Promise<number> {
+    return await Promise.resolve(this.#clock.nowMs())
+  }
+
+  async close(): Promise<void> {
+    // Nothing is open.
+  }
+
+  #info(name: string): ObjectInfo | undefined {
+    const held = this.#objects.get(name)
+    if (held === undefined) return undefined
+    return { name, sizeBytes: held.bytes.byteLength, modifiedMs: held.modifiedMs }
+  }
+
+  /** Refuses, as a file system would, a name that is another object's directory, or that has an object as its own. */
+  #checkNoDirectory(name: string): void {
+    for (const directory of directoriesOf(name)) {
+      if (this.#objects.has(directory)) throw nestedNameError(name, directory)
+    }
+    if (this.#directories.has(name)) throw nestedNameError(`${name}/…`, name)
+  }
+
+  #countInDirectories(name: string, change: 1 | -1): void {
+    for (const directory of directoriesOf(name)) {
+      const count = (this.#directories.get(directory) ?? 0) + change
+      if (count === 0) this.#directories.delete(directory)
+      else this.#directories.set(directory, count)
+    }
+  }
+}
+
+function* directoriesOf(name: string): Generator<string> {
+  for (let slash = name.indexOf('/'); slash !== -1; slash = name.indexOf('/', slash + 1)) yield name.slice(0, slash)
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(byteCount(parts))
+  let offset = 0
+  for (const part of parts) {
+    bytes.set(part, offset)
+    offset += part.byteLength
+  }
+  return bytes
+}

@@ -1,0 +1,72 @@
+/**
+ * The one interface to object storage. Everything above it relies on these guarantees, and the conformance suite
+ * (test/conformance) holds every implementation to them:
+ *
+ * - **Atomic.** An object is there whole or not at all, whatever dies in the middle of a put.
+ * - **Durable.** When `put` resolves, the object survives a crash of every machine of ours.
+ * - **Read after write.** After `put` or `delete` resolves, every later `get`, `head` and `list` sees it.
+ * - **Create-if-absent.** Of any number of simultaneous puts with `ifAbsent` exactly one succeeds; the others reject
+ *   with E_OBJECT_EXISTS and change nothing. Strata needs no other conditional write.
+ * - **Exact ranges.** A ranged get gives exactly the bytes asked for, or rejects with E_OBJECT_TRUNCATED. A range has at
+ *   least one byte.
+ * - **Names.** `[a-z0-9._-]` parts joined by `/`, no part `.` or `..`, at most 900 characters in all and 255 in a part;
+ *   checked before any I/O (E_OBJECT_NAME). No object's name is another's directory: where there is `a/b` there is no
+ *   `a`. Memory and directory refuse it with E_OBJECT_NAME; S3 and Azure would not notice.
+ *   Listing is in ascending order of the names' bytes. Things in the store whose names are not of this form were put
+ *   there by others: they are not listed.
+ *
+ * Errors are StrataErrors. `transient` ones (E_STORE_UNREACHABLE, E_STORE_BUSY, E_STORE_CLOCK) may be tried again: only
+ * the implementation knows that, and only the retry decorator acts on it. Implementations never try twice themselves.
+ *
+ * After a transient error the outcome of a put or delete is unknown: it may have happened, and only the answer was
+ * lost. That is harmless for a plain put and a delete. A repeated put with `ifAbsent` may meet its own object; the retry
+ * decorator then compares the bytes and counts equal ones as success. So what is put with `ifAbsent` must name its
+ * writer (a session id, a random number), or two writers of equal bytes could both believe that they were first.
+ */
+export interface ObjectStore {
+  /** For messages: a URL without credentials. */
+  readonly description: string
+
+  /** Writes a whole object. The parts are written one after the other as one object. */
+  put(name: string, parts: readonly Uint8Array[], options?: PutOptions): Promise<void>
+
+  /** Reads an object whole, or a range of it. Missing: E_OBJECT_MISSING. The result belongs to the caller. */
+  get(name: string, range?: ByteRange): Promise<Uint8Array<ArrayBuffer>>
+
+  /** What the store knows of an object, or undefined when there is none. */
+  head(name: string): Promise<ObjectInfo | undefined>
+
+  /** All objects whose names start with `prefix`, in ascending order, fetched page by page as they are consumed. */
+  list(prefix: string, options?: ListOptions): AsyncIterable<ObjectInfo>
+
+  /** Removes an object; removing what is not there is no error. */
+  delete(name: string): Promise<void>
+
+  /** The store's own clock, in ms since 1970: decisions that delete or lock use it, never ours. */
+  now(): Promise<number>
+
+  /** Ends connections. Using the store afterwards is a bug. */
+  close(): Promise<void>
+}
+
+export interface PutOptions {
+  readonly ifAbsent?: boolean
+}
+
+export interface ByteRange {
+  readonly offset: number
+  /** At least 1. */
+  readonly length: number
+}
+
+export interface ListOptions {
+  /** Only names greater than this one. */
+  readonly startAfter?: string
+}
+
+export interface ObjectInfo {
+  readonly name: string
+  readonly sizeBytes: number
+  /** By the store's clock. */
+  readonly modifiedMs: number
+}

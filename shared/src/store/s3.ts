@@ -1,0 +1,327 @@
+import { crc32 } from 'node:zlib'
+import {
+  DeleteObjectCommand,
+  GetObjectCommand,
+  HeadBucketCommand,
+  HeadObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
+  S3ServiceException,
+} from '@aws-sdk/client-s3'
+import type { GetObjectCommandOutput, ListObjectsV2CommandOutput } from '@aws-sdk/client-s3'
+import type { Clock } from '../clock.ts'
+import { StrataError } from '../errors.ts'
+import { listPageObjectsMax, storeRequestTimeoutMs } from '../limits.ts'
+import { receiveObject } from './http-download.ts'
+import { httpError } from './http-errors.ts'
+import type { HttpFailure } from './http-errors.ts'
+import { RequestGate, uploadStream, withIdleLimit } from './http-transfer.ts'
+import { byteCount, checkRange, existsError, missingError, truncatedError } from './object-errors.ts'
+import { checkListPrefix, checkObjectName, isObjectName } from './object-names.ts'
+import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions } from './object-store.ts'
+import { s3ClientConfig } from './s3-client.ts'
+import { StoreClock } from './store-clock.ts'
+import { observed } from './store-requests.ts'
+import type { StoreObserver, StoreRequestKind } from './store-requests.ts'
+import type { S3Location } from './store-url.ts'
+
+/**
+ * Objects in a bucket of S3 or of a server that speaks its protocol.
+ *
+ * The SDK tries nothing twice (`maxAttempts: 1`): after a lost answer its own second conditional put would meet the
+ * first one's object and report a conflict that is none. Every method here is one request (but `head` of a missing
+ * object, which may ask once whether the bucket is there).
+ */
+export interface S3StoreOptions {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly clock: Clock
+  readonly onRequest?: StoreObserver | undefined
+  /** ms without progress after which a request is given up */
+  readonly requestTimeoutMs?: number | undefined
+}
+
+/** No request is made. Without keys in `env` the SDK looks where it always does: profiles, instance roles. */
+export function openS3Store(location: S3Location, options: S3StoreOptions): ObjectStore {
+  return new S3Store(location, options)
+}
+
+class S3Store implements ObjectStore {
+  readonly description: string
+  readonly #client: S3Client
+  readonly #bucket: string
+  readonly #prefix: string
+  readonly #checksums: S3Location['checksums']
+  readonly #gate = new RequestGate()
+  readonly #storeClock: StoreClock
+  readonly #onRequest: StoreObserver | undefined
+  readonly #idleMs: number
+  /** The bucket has answered once, so a missing object is no missing bucket. */
+  #bucketSeen = false
+
+  constructor(location: S3Location, options: S3StoreOptions) {
+    const config = s3ClientConfig(location, options.env)
+    this.description = `s3://${location.bucket}/${location.prefix}${typeof config.endpoint === 'string' ? ` at ${config.endpoint}` : ''}`
+    this.#client = new S3Client(config)
+    this.#bucket = location.bucket
+    this.#prefix = location.prefix
+    this.#checksums = location.checksums
+    this.#storeClock = new StoreClock(options.clock)
+    this.#onRequest = options.onRequest
+    this.#idleMs = options.requestTimeoutMs ?? storeRequestTimeoutMs
+    this.#watchDates()
+  }
+
+  async put(name: string, parts: readonly Uint8Array[], options: PutOptions = {}): Promise<void> {
+    checkObjectName(name)
+    const bytes = byteCount(parts)
+    const doing = `writing ${name}`
+    await this.#request(
+      'put',
+      doing,
+      () => ({ sent: bytes }),
+      async (signal, progress) => {
+        const command = new PutObjectCommand({
+          ...this.#object(name),
+          Body: uploadStream(parts, progress),
+          ContentLength: bytes,
+          ...(this.#checksums === 'when_supported' ? { ChecksumCRC32: checksumOf(parts) } : {}),
+          ...(options.ifAbsent === true ? { IfNoneMatch: '*' } : {}),
+        })
+        try {
+          await this.#client.send(command, { abortSignal: signal })
+        } catch (error) {
+          throw this.#putError(error, name, options.ifAbsent === true)
+        }
+      },
+    )
+  }
+
+  async get(name: string, range?: ByteRange): Promise<Uint8Array<ArrayBuffer>> {
+    checkObjectName(name)
+    if (range !== undefined) checkRange(range)
+    const doing = `reading ${name}`
+    const received = (bytes: Uint8Array): { received: number } => ({ received: bytes.byteLength })
+    return await this.#request('get', doing, received, async (signal, progress) => {
+      const output = await this.#startGet(name, range, signal)
+      progress()
+      const answer = {
+        contentRange: output.ContentRange,
+        contentLength: output.ContentLength,
+        body: output.Body as (AsyncIterable<Uint8Array> & { destroy(): void }) | undefined,
+      }
+      return await receiveObject({ name, where: this.description, range }, answer, progress)
+    })
+  }
+
+  async head(name: string): Promise<ObjectInfo | undefined> {
+    checkObjectName(name)
+    const info = await this.#request('head', `looking at ${name}`, undefined, async (signal) => {
+      try {
+        const output = await this.#client.send(new HeadObjectCommand(this.#object(name)), { abortSignal: signal })
+        return objectInfo(name, output.ContentLength, output.LastModified)
+      } catch (error) {
+        if (failureOf(error).status === 404) return undefined
+        throw error
+      }
+    })
+    // The answer to a HEAD has no body that could say what is missing.
+    if (info === undefined && !this.#bucketSeen) await this.#askBucket('looking for the bucket')
+    return info
+  }
+
+  async *list(prefix: string, options: ListOptions = {}): AsyncIterable<ObjectInfo> {
+    const startAfter = options.startAfter ?? ''
+    checkListPrefix(prefix)
+    checkListPrefix(startAfter)
+    let last = startAfter
+    for (let token: string | undefined, more = true; more;) {
+      const page = await this.#page(prefix, startAfter, token)
+      // The SDK takes any XML or HTML for an empty listing.
+      if (page.IsTruncated === undefined) throw this.#protocolError(`listing ${prefix}: the answer is no listing`)
+      for (const info of this.#infos(page)) {
+        if (info.name <= last) throw this.#protocolError(`listing ${prefix}: names are not in ascending order`)
+        last = info.name
+        yield info
+      }
+      const next = page.NextContinuationToken
+      more = page.IsTruncated
+      if (more && (next === undefined || next === token)) {
+        throw this.#protocolError(`listing ${prefix}: a page says that there are more, but not where`)
+      }
+      token = next
+    }
+  }
+
+  async delete(name: string): Promise<void> {
+    checkObjectName(name)
+    await this.#request('delete', `deleting ${name}`, undefined, async (signal) => {
+      try {
+        await this.#client.send(new DeleteObjectCommand(this.#object(name)), { abortSignal: signal })
+      } catch (error) {
+        if (failureOf(error).code !== 'NoSuchKey') throw error
+      }
+    })
+  }
+
+  async now(): Promise<number> {
+    const known = this.#storeClock.current()
+    if (known !== undefined) return known
+    await this.#askBucket('asking the time')
+    const asked = this.#storeClock.current()
+    if (asked === undefined) throw this.#protocolError('asking the time: the answer has no date')
+    return asked
+  }
+
+  async close(): Promise<void> {
+    this.#client.destroy()
+    await Promise.resolve()
+  }
+
+  /** One request: gated, watched for idleness, counted, and its errors given their codes. */
+  async #request<Result>(
+    kind: StoreRequestKind,
+    doing: string,
+    bytes: ((result: Result) => { sent?: number; received?: number }) | undefined,
+    request: (signal: AbortSignal, progress: () => void) => Promise<Result>,
+  ): Promise<Result> {
+    const limited = async (): Promise<Result> => await withIdleLimit(this.#idleMs, request)
+    try {
+      const result = await this.#gate.run(async () => await observed(this.#onRequest, kind, limited, bytes))
+      if (kind !== 'head') this.#bucketSeen = true
+      return result
+    } catch (error) {
+      throw this.#coded(error, doing)
+    }
+  }
+
+  #coded(error: unknown, doing: string): StrataError {
+    if (error instanceof Error && error.message === 'Region is missing') {
+      return new StrataError(
+        'E_STORE_URL',
+        'no region is given: neither in the store URL (?region=…) nor in AWS_REGION',
+      )
+    }
+    return httpError(error, failureOf(error), `${doing} in ${this.description}`)
+  }
+
+  #object(name: string): { Bucket: string; Key: string } {
+    return { Bucket: this.#bucket, Key: this.#prefix + name }
+  }
+
+  #putError(error: unknown, name: string, ifAbsent: boolean): unknown {
+    const { status, code } = failureOf(error)
+    if (!ifAbsent) return error
+    if (status === 412) return existsError(this.description, name)
+    if (code === 'NotImplemented') {
+      return new StrataError(
+        'E_STORE_UNCONDITIONAL',
+        `${this.description} has no create-if-absent: HTTP ${String(status)}`,
+      )
+    }
+    return error
+  }
+
+  async #startGet(name: string, range: ByteRange | undefined, signal: AbortSignal): Promise<GetObjectCommandOutput> {
+    const lastByte = range === undefined ? 0 : range.offset + range.length - 1
+    const header = range === undefined ? {} : { Range: `bytes=${String(range.offset)}-${String(lastByte)}` }
+    try {
+      return await this.#client.send(new GetObjectCommand({ ...this.#object(name), ...header }), {
+        abortSignal: signal,
+      })
+    } catch (error) {
+      const { status, code } = failureOf(error)
+      if (code === 'NoSuchKey' || (status === 404 && code === 'NotFound')) throw missingError(this.description, name)
+      if (status === 416 && range !== undefined) throw truncatedError(this.description, name, range)
+      throw error
+    }
+  }
+
+  async #page(prefix: string, startAfter: string, token: string | undefined): Promise<ListObjectsV2CommandOutput> {
+    const command = new ListObjectsV2Command({
+      Bucket: this.#bucket,
+      Prefix: this.#prefix + prefix,
+      MaxKeys: listPageObjectsMax,
+      // Keys put by others may hold what XML cannot.
+      EncodingType: 'url',
+      ...(startAfter === '' ? {} : { StartAfter: this.#prefix + startAfter }),
+      ...(token === undefined ? {} : { ContinuationToken: token }),
+    })
+    return await this.#request('list', `listing ${prefix}`, undefined, async (signal) => {
+      return await this.#client.send(command, { abortSignal: signal })
+    })
+  }
+
+  #infos(page: ListObjectsV2CommandOutput): ObjectInfo[] {
+    const infos: ObjectInfo[] = []
+    for (const { Key, Size, LastModified } of page.Contents ?? []) {
+      const key = decodeKey(Key ?? '')
+      if (key?.startsWith(this.#prefix) !== true) continue
+      const name = key.slice(this.#prefix.length)
+      if (isObjectName(name)) infos.push(objectInfo(name, Size, LastModified))
+    }
+    return infos
+  }
+
+  async #askBucket(doing: string): Promise<void> {
+    await this.#request('head', doing, undefined, async (signal) => {
+      try {
+        await this.#client.send(new HeadBucketCommand({ Bucket: this.#bucket }), { abortSignal: signal })
+      } catch (error) {
+        if (failureOf(error).status !== 404) throw error
+        throw new StrataError('E_STORE_MISSING', `there is no bucket ${this.#bucket} (${this.description})`)
+      }
+    })
+    this.#bucketSeen = true
+  }
+
+  /** Every answer says what time it is at the store, also one with an error. */
+  #watchDates(): void {
+    this.#client.middlewareStack.add(
+      (next) => async (args) => {
+        const result = await next(args)
+        const { headers } = result.response as { headers?: Readonly<Record<string, string | undefined>> }
+        const dateMs = Date.parse(headers?.['date'] ?? '')
+        if (Number.isFinite(dateMs)) this.#storeClock.observe(dateMs)
+        return result
+      },
+      { step: 'deserialize', priority: 'low', name: 'strataStoreClock' },
+    )
+  }
+
+  #protocolError(what: string): StrataError {
+    return new StrataError('E_STORE_PROTOCOL', `${what} (${this.description})`)
+  }
+}
+
+/** Given beforehand, so that the SDK neither copies the body nor sends it in signed chunks, which many servers lack. */
+function checksumOf(parts: readonly Uint8Array[]): string {
+  let checksum = 0
+  for (const part of parts) checksum = crc32(part, checksum)
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32BE(checksum)
+  return bytes.toString('base64')
+}
+
+function failureOf(error: unknown): HttpFailure {
+  if (error instanceof S3ServiceException) {
+    const { httpStatusCode, requestId } = error.$metadata
+    return { status: httpStatusCode, code: error.name, requestId }
+  }
+  const isProvider = error instanceof Error && error.name.endsWith('ProviderError')
+  return { status: undefined, code: isProvider ? error.name : undefined, requestId: undefined }
+}
+
+function objectInfo(name: string, sizeBytes: number | undefined, modified: Date | undefined): ObjectInfo {
+  return { name, sizeBytes: sizeBytes ?? 0, modifiedMs: modified?.getTime() ?? 0 }
+}
+
+/** undefined for what only somebody else can have put there. */
+function decodeKey(key: string): string | undefined {
+  try {
+    return decodeURIComponent(key.replaceAll('+', ' '))
+  } catch (error) {
+    if (error instanceof URIError) return undefined
+    throw error
+  }
+}

@@ -1,0 +1,37 @@
+/**
+ * Every request that really goes to a store is told to an observer, by the implementation itself: only there are the
+ * pages of a listing and the repeats after an error seen as the requests that they are (and that are billed).
+ */
+export type StoreRequestKind = 'put' | 'get' | 'head' | 'list' | 'delete'
+
+export interface StoreRequest {
+  readonly kind: StoreRequestKind
+  /** Object bytes sent, without headers; 0 when the request failed. */
+  readonly bytesSent: number
+  /** Object bytes received, without headers and listings; 0 when the request failed. */
+  readonly bytesReceived: number
+}
+
+/** Called once per request, after its end. It must not throw. */
+export type StoreObserver = (request: StoreRequest) => void
+
+/** Runs one request and tells it to the observer, also when it fails. */
+export async function observed<Result>(
+  observer: StoreObserver | undefined,
+  kind: StoreRequestKind,
+  request: () => Promise<Result>,
+  bytes?: (result: Result) => { readonly sent?: number; readonly received?: number },
+): Promise<Result> {
+  if (observer === undefined) return await request()
+  let sent = 0
+  let received = 0
+  try {
+    const result = await request()
+    const counted = bytes?.(result)
+    sent = counted?.sent ?? 0
+    received = counted?.received ?? 0
+    return result
+  } finally {
+    observer({ kind, bytesSent: sent, bytesReceived: received })
+  }
+}

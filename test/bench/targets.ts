@@ -1,0 +1,115 @@
+import type { Step } from './contestants/contestant.ts'
+import type { BenchResults, MemoryResult, SpeedResult, Target } from './results.ts'
+import { median } from './statistics.ts'
+
+type Measured = Omit<BenchResults, 'targets'>
+
+const MiB = 1024 ** 2
+const GiB = 1024 ** 3
+
+const timesResticFull = 2
+const timesBorgFull = 1.4
+const storedOfResticMax = 1.1
+const timesResticRescan = 3
+const timesResticRestore = 3
+const pointsSecondsMax = 0.7
+const smallSecondsMax = 3
+const agentBytesMax = 200 * MiB
+const workerBytesMax = 600 * MiB
+const requestsPerGiBMax = 80
+
+/** Every target whose figures were measured. */
+export function judge(results: Measured): Target[] {
+  return [
+    ...fasterThan(results, 'full', 'restic', timesResticFull),
+    ...fasterThan(results, 'full', 'borg', timesBorgFull),
+    ...storedComparedWith(results, 'restic'),
+    ...fasterThan(results, 'rescan', 'restic', timesResticRescan),
+    ...fasterThan(results, 'restore', 'restic', timesResticRestore),
+    ...within('strata points', results.points?.seconds, pointsSecondsMax),
+    ...within('backup of an unchanged 100 MiB image', results.small?.seconds, smallSecondsMax),
+    ...results.memory.flatMap(memoryTargets),
+    ...results.requests.flatMap(requestTargets),
+  ]
+}
+
+function find(results: Measured, step: Step, contestant: string): SpeedResult | undefined {
+  return results.speed.find((one) => one.step === step && one.contestant === contestant)
+}
+
+const stepsInWords: Readonly<Record<Step, string>> = {
+  full: 'full backup',
+  rescan: 'unchanged disk scanned again',
+  restore: 'restore',
+  changed: 'incremental backup',
+}
+
+function fasterThan(results: Measured, step: Step, other: string, factorMin: number): Target[] {
+  const [ours, theirs] = [find(results, step, 'strata'), find(results, step, other)]
+  if (ours === undefined || theirs === undefined) return []
+  const factor = median(theirs.seconds) / median(ours.seconds)
+  return [
+    {
+      title: `${stepsInWords[step]}, speed compared with ${other} (${theirs.way})`,
+      wanted: `≥ ${factorMin.toFixed(1)}×`,
+      measured: `${factor.toFixed(2)}×`,
+      met: factor >= factorMin,
+    },
+  ]
+}
+
+function storedComparedWith(results: Measured, other: string): Target[] {
+  const [ours, theirs] = [find(results, 'full', 'strata'), find(results, 'full', other)]
+  if (ours === undefined || theirs === undefined) return []
+  const factor = median(ours.storedBytes) / median(theirs.storedBytes)
+  return [
+    {
+      title: `full backup, stored compared with ${other}`,
+      wanted: `≤ ${storedOfResticMax.toFixed(2)}×`,
+      measured: `${factor.toFixed(3)}×`,
+      met: factor <= storedOfResticMax,
+    },
+  ]
+}
+
+function within(title: string, seconds: readonly number[] | undefined, secondsMax: number): Target[] {
+  if (seconds === undefined) return []
+  const measured = median(seconds)
+  return [
+    {
+      title,
+      wanted: `≤ ${secondsMax.toFixed(1)} s`,
+      measured: `${measured.toFixed(2)} s`,
+      met: measured <= secondsMax,
+    },
+  ]
+}
+
+/** Strict: the launcher counts as agent, and Redis as worker. A restore has one process and no target of its own. */
+function memoryTargets({ image, command, memory }: MemoryResult): Target[] {
+  if (command === 'restore') return []
+  const atMost = (title: string, bytes: number, bytesMax: number): Target => ({
+    title: `${title}, peak memory, ${command} of ${image}`,
+    wanted: `≤ ${String(bytesMax / MiB)} MiB`,
+    measured: `${(bytes / MiB).toFixed(0)} MiB`,
+    met: bytes <= bytesMax && bytes > 0,
+  })
+  return [
+    atMost('agent side', memory.commandBytes + memory.launcherBytes, agentBytesMax),
+    atMost('worker side', memory.serviceBytes + memory.redisBytes, workerBytesMax),
+  ]
+}
+
+function requestTargets({ kind, changedBytes, requests }: BenchResults['requests'][number]): Target[] {
+  // A little change needs its first requests too: per GiB only counts from a GiB on.
+  if (changedBytes < GiB) return []
+  const perGiB = requests.requests / (changedBytes / GiB)
+  return [
+    {
+      title: `requests to S3 per GiB of changed data, ${kind} backup (${String(requests.byKind.list.requests)} LIST)`,
+      wanted: `≤ ${String(requestsPerGiBMax)}`,
+      measured: perGiB.toFixed(1),
+      met: perGiB <= requestsPerGiBMax,
+    },
+  ]
+}

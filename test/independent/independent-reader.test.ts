@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict'
+import { execFile, spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import {
+  goldenDescription,
+  goldenKeyFile,
+  goldenStore,
+  type Golden,
+  type GoldenPoint,
+} from '../fixtures/golden/make-golden.ts'
+import { describeWith, type Requirement } from '../servers/require-server.ts'
+
+/**
+ * A reader in another language, written from docs/format.md alone, reads the golden repository. When it cannot, either
+ * the document or the code has changed its mind about the format.
+ */
+const reader = join(import.meta.dirname, 'read_point.py')
+
+/** Debian's own Python has Debian's packages; another one that comes first in PATH may not. */
+const python = ['python3', '/usr/bin/python3'].find(
+  (program) => spawnSync(program, ['-c', 'import cryptography, zstandard'], { stdio: 'ignore' }).status === 0,
+)
+
+const packages: Requirement = {
+  name: 'python3-cryptography and python3-zstandard',
+  programs: ['python3'],
+  remedy: 'apt-get install python3-cryptography python3-zstandard',
+  isMet: () => python !== undefined,
+}
+
+interface Run {
+  readonly status: number | string | null
+  readonly output: string
+  readonly errors: string
+}
+
+async function read(parameters: readonly string[], passphrase = ''): Promise<Run> {
+  const env = { ...process.env, STRATA_PASSPHRASE: passphrase }
+  return new Promise((resolve) => {
+    execFile(python ?? '', [reader, ...parameters], { env, maxBuffer: 2 ** 24 }, (error, output, errors) => {
+      resolve({ status: error === null ? 0 : (error.code ?? null), output, errors })
+    })
+  })
+}
+
+describeWith(packages, 'a reader written from docs/format.md', () => {
+  let temporary: string
+  let golden: Golden
+
+  before(async () => {
+    temporary = await mkdtemp(join(tmpdir(), 'strata-independent-'))
+    golden = JSON.parse(await readFile(goldenDescription, 'utf8')) as Golden
+  })
+
+  after(async () => {
+    await rm(temporary, { recursive: true, force: true })
+  })
+
+  const pointOf = (setName: string, sequence: number): GoldenPoint => {
+    const found = golden.points.find((point) => point.setName === setName && point.sequence === sequence)
+    assert.ok(found)
+    return found
+  }
+
+  test('reads every disk of every point, and checks every digest', async () => {
+    const { status, output, errors } = await read([goldenStore, 'sums'], golden.passphrase)
+    assert.equal(status, 0, errors)
+    const found = new Map((JSON.parse(output) as GoldenPoint[]).map((point) => [point.point, point]))
+    assert.equal(found.size, golden.points.length)
+    for (const { point, setName, sequence, kind, disks } of golden.points) {
+      const read = found.get(point)
+      assert.deepEqual([read?.setName, read?.sequence, read?.kind, read?.disks], [setName, sequence, kind, disks])
+    }
+  })
+
+  test('lists points with the key file', async () => {
+    const { status, output, errors } = await read([goldenStore, '--key-file', goldenKeyFile, 'points'])
+    assert.equal(status, 0, errors)
+    const ids = (JSON.parse(output) as GoldenPoint[]).map(({ point }) => point)
+    assert.deepEqual(ids.sort(), golden.points.map(({ point }) => point).sort())
+  })
+
+  test('restores a disk to a file', async () => {
+    const { point, disks } = pointOf('machine', 4)
+    const target = join(temporary, 'restored')
+    const wanted = disks.find(({ name }) => name === 'system')
+    const { status, errors } = await read([goldenStore, 'restore', point, 'system', target], golden.passphrase)
+    assert.equal(status, 0, errors)
+    assert.equal(
+      createHash('sha256')
+        .update(await readFile(target))
+        .digest('hex'),
+      wanted?.sha256,
+    )
+  })
+
+  test('does not open with another passphrase', async () => {
+    const { status, errors } = await read([goldenStore, 'points'], 'another')
+    assert.equal(status, 1)
+    assert.match(errors, /^refused: what was given does not open/)
+  })
+
+  const kinds = [
+    { what: 'the keys document', path: /\/keys\/00000001$/, at: 600 },
+    { what: 'a manifest', path: /\/points\/.*\/0000000001$/, at: 500 },
+    { what: 'a page pack', path: /\/map-/, at: 100 },
+    { what: 'a record', path: /\/data-/, at: 60 },
+  ]
+  for (const { what, path, at } of kinds) {
+    test(`notices one flipped bit in ${what}`, async () => {
+      const { point } = pointOf('B\u00fcro', 1)
+      const store = join(temporary, `store-${String(at)}`)
+      await cp(goldenStore, store, { recursive: true })
+      const files = await readdir(store, { recursive: true })
+      for (const name of files.filter((file) => path.test(file))) {
+        const bytes = await readFile(join(store, name))
+        bytes[at] = (bytes[at] ?? 0) ^ 1
+        await writeFile(join(store, name), bytes)
+      }
+      const { status, errors } = await read([store, 'sums', point], golden.passphrase)
+      assert.equal(status, 1, `nobody noticed that ${what} was altered`)
+      assert.match(errors, /^refused: /)
+    })
+  }
+})

@@ -1,0 +1,80 @@
+import { createConnection } from 'node:net'
+import { join } from 'node:path'
+import {
+  freePort,
+  makeServerDirectory,
+  removeServerDirectory,
+  startProcess,
+  waitUntilReady,
+  withPortRetries,
+} from './processes.ts'
+import type { ServerProcess } from './processes.ts'
+import type { Requirement } from './require-server.ts'
+
+/** A Redis of one's own, on loopback and on a Unix socket, that keeps nothing on disk. */
+export interface RedisOptions {
+  /** More arguments for redis-server, such as `['--maxmemory-policy', 'allkeys-lru']`. */
+  readonly args?: readonly string[]
+}
+
+export interface TestRedis {
+  /** For STRATA_REDIS_URL. */
+  readonly url: string
+  readonly port: number
+  readonly socketPath: string
+  readonly process: ServerProcess
+  stop(): Promise<void>
+}
+
+const readyPatienceMs = 10_000
+
+export const redisRequirement: Requirement = {
+  name: 'Redis',
+  programs: ['redis-server'],
+  remedy: 'apt-get install redis-server',
+}
+
+export async function startRedis(options: RedisOptions = {}): Promise<TestRedis> {
+  return await withPortRetries(async () => await startOnce(options))
+}
+
+async function startOnce(options: RedisOptions): Promise<TestRedis> {
+  const directory = await makeServerDirectory('redis')
+  const port = await freePort()
+  const socketPath = join(directory, 'redis.sock')
+  const place = ['--bind', '127.0.0.1', '--port', String(port), '--unixsocket', socketPath, '--dir', directory]
+  const keepNothing = ['--save', '', '--appendonly', 'no', '--daemonize', 'no']
+  const args = [...place, ...keepNothing, '--maxmemory-policy', 'noeviction', ...(options.args ?? [])]
+  const server = startProcess({ program: 'redis-server', args, directory, name: 'redis' })
+  const stop = async (): Promise<void> => {
+    await server.stop()
+    await removeServerDirectory(directory)
+  }
+  try {
+    await waitUntilReady(server, 'redis-server', readyPatienceMs, async () => await answersPing(socketPath))
+  } catch (error) {
+    await stop()
+    throw error
+  }
+  return { url: `redis://127.0.0.1:${String(port)}`, port, socketPath, process: server, stop }
+}
+
+async function answersPing(socketPath: string): Promise<boolean> {
+  return await new Promise((resolve) => {
+    const socket = createConnection(socketPath)
+    const finish = (isReady: boolean): void => {
+      socket.destroy()
+      resolve(isReady)
+    }
+    socket.once('connect', () => socket.write('PING\r\n'))
+    socket.once('data', (answer) => {
+      finish(answer.toString().startsWith('+PONG'))
+    })
+    socket.once('error', () => {
+      finish(false)
+    })
+    socket.once('close', () => {
+      finish(false)
+    })
+  })
+}

@@ -1,0 +1,33 @@
+import { hasCode, StrataError } from '@strata/shared/errors.ts'
+
+/** Whoever builds on a point that cannot be read has a way on that a reader does not have. */
+const hint =
+  'The point that this backup would build on cannot be read. See what strata verify says of it; --full starts a new chain, which needs nothing of it.'
+
+/** `work`, which reads the base of a session: damage that it meets keeps its code and gets a hint of what to do. */
+export async function readingBase<Result>(work: Promise<Result>): Promise<Result> {
+  try {
+    return await work
+  } catch (error) {
+    if (!isDamage(error)) throw error
+    throw new StrataError(error.code, error.message, {
+      cause: error,
+      hint,
+      ...(error.details === undefined ? {} : { details: error.details }),
+    })
+  }
+}
+
+/** What a newer program wrote is not damaged: its hint says to upgrade. */
+function isDamage(error: unknown): error is StrataError {
+  return hasCode(
+    error,
+    'E_OBJECT_MISSING',
+    'E_OBJECT_TRUNCATED',
+    'E_FORMAT_DAMAGED',
+    'E_FORMAT_KIND',
+    'E_SEAL_BROKEN',
+    'E_DIGEST_MISMATCH',
+    'E_HISTORY_BROKEN',
+  )
+}

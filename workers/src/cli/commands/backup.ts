@@ -1,0 +1,230 @@
+import { backupSet, type BackupOutcome, type BackupProgress } from '@strata/agent/backup.ts'
+import type { Warning } from '@strata/shared/format/manifest.ts'
+import type { StoreTotals } from '@strata/shared/store/decorators/metrics.ts'
+import { requireSetName } from '@strata/shared/set-name.ts'
+import { startLocalService, type LocalService } from '../../local/local-service.ts'
+import { exitCodes, type Context, type ExitCode } from '../context.ts'
+import { parseBlockSize } from '../input/block-size.ts'
+import { parseSources, type NamedSource } from '../input/source.ts'
+import { formatBytes, formatCount, formatDuration, formatPercent, formatRate, shownIdChars } from '../output/bytes.ts'
+import { noProgress, type Progress } from '../output/progress.ts'
+import type { Reporter } from '../output/reporter.ts'
+import { factLines } from '../output/table.ts'
+import { requireStoreUrl } from '../settings.ts'
+import { withStore } from '../store.ts'
+import { openGivenTenant } from '../unlock.ts'
+
+export interface BackupCommandOptions {
+  readonly set?: string
+  readonly full?: boolean
+  readonly differential?: boolean
+  readonly blockSize?: string
+  readonly allowChanging?: boolean
+  readonly tenant?: string
+}
+
+interface BackupRequest {
+  readonly sources: readonly NamedSource[]
+  readonly setName: string
+  readonly kind: 'auto' | 'full' | 'differential'
+  readonly blockBytes: number | undefined
+  readonly allowChanging: boolean
+}
+
+/** `strata backup`: agent, gateway and workers on this machine, for one point. */
+export async function backup(
+  context: Context,
+  texts: readonly string[],
+  options: BackupCommandOptions,
+): Promise<ExitCode> {
+  const { clock, reporter } = context
+  const startedMs = clock.monotonicMs()
+  const request = requestFrom(context, texts, options)
+  await requireKeyring(context, options.tenant)
+  const service = new ServiceOnDemand(context)
+  try {
+    const told = new Set<string>()
+    const tell = (warning: Warning): void => {
+      const text = `${warning.code}: ${warning.message}`
+      if (!told.has(text)) reporter.warning(text)
+      told.add(text)
+    }
+    const outcome = await runBackup(context, request, service, tell)
+    outcome.warnings.forEach(tell)
+    const requests = await service.metrics()
+    report(context, outcome, requests, Math.round(clock.monotonicMs() - startedMs))
+    return exitCodes.success
+  } finally {
+    await service.stop()
+  }
+}
+
+function requestFrom(context: Context, texts: readonly string[], options: BackupCommandOptions): BackupRequest {
+  return {
+    sources: parseSources(texts, context.workingDirectory),
+    setName: requireSetName(options.set ?? context.hostName),
+    kind: options.full === true ? 'full' : options.differential === true ? 'differential' : 'auto',
+    blockBytes: options.blockSize === undefined ? undefined : parseBlockSize(options.blockSize),
+    allowChanging: options.allowChanging === true,
+  }
+}
+
+/** The service reads the keyring itself; here it is rebuilt where it is lost. */
+async function requireKeyring(context: Context, tenant: string | undefined): Promise<void> {
+  await withStore(context, async (store) => {
+    await openGivenTenant(context, store, tenant)
+  })
+}
+
+async function runBackup(
+  context: Context,
+  { sources, setName, kind, blockBytes, allowChanging }: BackupRequest,
+  service: ServiceOnDemand,
+  onWarning: (warning: Warning) => void,
+): Promise<BackupOutcome> {
+  const { settings, clock, signal, reporter } = context
+  const progress = new DiskProgress(context, sources)
+  try {
+    return await backupSet({
+      uplink: { open: async (request) => (await service.running()).uplink.open(request) },
+      sources,
+      setName,
+      kind,
+      ...(blockBytes === undefined ? {} : { blockBytes }),
+      stateDirectory: settings.stateDirectory,
+      allowChanging,
+      clock,
+      signal,
+      onWarning,
+      onProgress: (state) => {
+        if (state.phase === 'scan') progress.update(state)
+        else reporter.log(`backup: ${state.phase}`)
+      },
+    })
+  } finally {
+    progress.end()
+  }
+}
+
+/** Disks are read one after the other, and each has a bar of its own. */
+class DiskProgress {
+  readonly #reporter: Reporter
+  readonly #disks: readonly string[]
+  #disk: string | undefined
+  #progress: Progress = noProgress
+
+  constructor({ reporter }: Context, sources: readonly NamedSource[]) {
+    this.#reporter = reporter
+    this.#disks = sources.map(({ name }) => name)
+  }
+
+  update({ disk, pass, bytesDone, bytesTotal, changedBytes }: Extract<BackupProgress, { phase: 'scan' }>): void {
+    if (disk !== this.#disk) {
+      this.end()
+      this.#disk = disk
+      this.#progress = this.#reporter.progress(this.#label(disk))
+    }
+    const again = pass > 1 ? `, pass ${String(pass)}` : ''
+    const detail = `${formatBytes(changedBytes)} changed${again}`
+    this.#progress.update({ doneBytes: bytesDone, totalBytes: bytesTotal, detail })
+  }
+
+  end(): void {
+    this.#progress.end()
+  }
+
+  #label(disk: string): string {
+    const count = this.#disks.length
+    const place = count === 1 ? '' : ` (${String(this.#disks.indexOf(disk) + 1)} of ${String(count)})`
+    return `backup ${disk}${place}`
+  }
+}
+
+/** Started only when the agent has opened its sources: a mistyped path costs no Redis. */
+class ServiceOnDemand {
+  readonly #context: Context
+  #service: Promise<LocalService> | undefined
+
+  constructor(context: Context) {
+    this.#context = context
+  }
+
+  running(): Promise<LocalService> {
+    this.#service ??= this.#start()
+    return this.#service
+  }
+
+  async metrics(): Promise<StoreTotals> {
+    return await (await this.running()).metrics()
+  }
+
+  async stop(): Promise<void> {
+    if (this.#service === undefined) return
+    // A service that did not start has told so, and left nothing to stop.
+    const [started] = await Promise.allSettled([this.#service])
+    if (started.status === 'fulfilled') await started.value.stop()
+  }
+
+  #start(): Promise<LocalService> {
+    const { settings, env, reporter } = this.#context
+    return startLocalService({
+      storeUrl: requireStoreUrl(settings),
+      keyringPath: settings.keyringPath,
+      redisUrl: settings.redisUrl,
+      handOverDirectory: settings.handOverDirectory,
+      env,
+      onLog: (line) => {
+        reporter.log(`service: ${line}`)
+      },
+    })
+  }
+}
+
+function report({ reporter }: Context, outcome: BackupOutcome, requests: StoreTotals, durationMs: number): void {
+  const {
+    point,
+    set: setId,
+    setName,
+    chain,
+    kind,
+    disks,
+    base,
+    sizeBytes,
+    bytesRead,
+    changedBytes,
+    storedBytes,
+    ...others
+  } = outcome
+  const document = {
+    point,
+    set: setName,
+    setId,
+    chain,
+    kind,
+    base,
+    disks,
+    sizeBytes,
+    bytesRead,
+    changedBytes,
+    storedBytes,
+    ...others,
+    durationMs,
+    requests,
+  }
+  const share = changedBytes === 0 ? '' : `, ${formatPercent(storedBytes, changedBytes)} of what changed`
+  reporter.result(
+    document,
+    factLines([
+      ['point', point],
+      ['set', `${setName}: ${disks.map(({ name }) => name).join(', ')}`],
+      [
+        'kind',
+        `${kind}${base === null ? '' : ` on ${base.point.slice(0, shownIdChars)}`}, chain ${chain.slice(0, shownIdChars)}`,
+      ],
+      ['size', `${formatBytes(sizeBytes)}, ${formatBytes(bytesRead)} of it read`],
+      ['changed', formatBytes(changedBytes)],
+      ['stored', `${formatBytes(storedBytes)}${share}, ${formatCount(requests.requests, 'request')}`],
+      ['time', `${formatDuration(durationMs)}, ${formatRate(sizeBytes, durationMs)}`],
+    ]),
+  )
+}

@@ -1,0 +1,159 @@
+import { StrataError } from '@strata/shared/errors.ts'
+import { isReadable, listPoints, type PointEntry } from '@strata/shared/repository/points.ts'
+import { requireSetName } from '@strata/shared/set-name.ts'
+import type { SetId } from '@strata/shared/types.ts'
+import { checkHistory, type HistoryDamage } from '../../maintain/verify/history.ts'
+import { exitCodes, stopIfInterrupted, type Context, type ExitCode } from '../context.ts'
+import { formatBytes, formatCount, formatInstant, shownIdChars } from '../output/bytes.ts'
+import { tableLines } from '../output/table.ts'
+import { withStore } from '../store.ts'
+import { openGivenTenant } from '../unlock.ts'
+
+export interface PointsOptions {
+  readonly set?: string
+  readonly tenant?: string
+}
+
+/** `changing`: kept although the source changed while it was read, as --allow-changing asks for. */
+type PointState = 'complete' | 'changing' | 'unreadable'
+
+/** One line of the answer. Of a point that cannot be read only its place is known. */
+interface ListedPoint {
+  readonly point: string | null
+  readonly set: string | null
+  readonly sequence: number
+  readonly chain: string | null
+  readonly kind: string | null
+  readonly createdAt: string | null
+  readonly disks: readonly { readonly name: string; readonly sizeBytes: number }[]
+  readonly sizeBytes: number | null
+  readonly changedBytes: number | null
+  readonly storedBytes: number | null
+  readonly state: PointState
+  /** What speaks against it, or against what comes before it in its set. */
+  readonly problems: readonly Problem[]
+}
+
+type Problem = Pick<HistoryDamage, 'code' | 'message'>
+
+/**
+ * `strata points`: from manifests alone. The list is complete also when something is wrong with it; the exit code and
+ * standard error tell of that.
+ */
+export async function points(context: Context, options: PointsOptions): Promise<ExitCode> {
+  const setName = options.set === undefined ? undefined : requireSetName(options.set)
+  return await withStore(context, async (store) => {
+    const { repository } = await openGivenTenant(context, store, options.tenant)
+    const set = setName === undefined ? undefined : repository.setIdOf(setName)
+    const bySet = new Map<SetId, PointEntry[]>()
+    for await (const entry of listPoints(repository, set)) {
+      stopIfInterrupted(context.signal)
+      const entries = bySet.get(entry.set)
+      if (entries === undefined) bySet.set(entry.set, [entry])
+      else entries.push(entry)
+    }
+    if (setName !== undefined && bySet.size === 0) {
+      throw new StrataError('E_SET_UNKNOWN', `there is no point of a set '${setName}'`)
+    }
+    const list = [...bySet.values()].flatMap((entries) => listSet(entries, setName))
+    report(context, list)
+    requireSound(list)
+    return exitCodes.success
+  })
+}
+
+function listSet(entries: readonly PointEntry[], askedName: string | undefined): ListedPoint[] {
+  const name = askedName ?? entries.find(isReadable)?.manifest.setName ?? null
+  const history = checkHistory(entries)
+  let before = 0
+  return entries.map((entry) => {
+    // What is missing is told with the point that comes after it.
+    const problems = history.filter(({ sequence }) => sequence > before && sequence <= entry.sequence)
+    before = entry.sequence
+    return listPoint(
+      entry,
+      name,
+      problems.map(({ code, message }) => ({ code, message })),
+    )
+  })
+}
+
+function listPoint(entry: PointEntry, set: string | null, problems: readonly Problem[]): ListedPoint {
+  const { sequence } = entry
+  if (!isReadable(entry)) {
+    const unknown = {
+      chain: null,
+      kind: null,
+      createdAt: null,
+      disks: [],
+      sizeBytes: null,
+      changedBytes: null,
+      storedBytes: null,
+    }
+    return { point: null, set, sequence, ...unknown, state: 'unreadable', problems }
+  }
+  const { manifest } = entry
+  return {
+    point: manifest.point,
+    set,
+    sequence,
+    chain: manifest.chain,
+    kind: manifest.kind,
+    createdAt: manifest.createdAt,
+    disks: manifest.disks.map(({ name, sizeBytes }) => ({ name, sizeBytes })),
+    sizeBytes: manifest.disks.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+    changedBytes: manifest.statistics.changedBytes,
+    storedBytes: manifest.statistics.storedBytes,
+    state: manifest.consistency === 'changing' ? 'changing' : 'complete',
+    problems,
+  }
+}
+
+/** A list with something wrong in it was told in full; now it is said that it is no clean one. */
+function requireSound(list: readonly ListedPoint[]): void {
+  const problems = list.flatMap((point) => point.problems)
+  const first = problems.find(({ code }) => code === 'E_HISTORY_BROKEN') ?? problems[0]
+  if (first === undefined) return
+  const more = problems.length === 1 ? '' : ` (and ${formatCount(problems.length - 1, 'other problem')})`
+  throw new StrataError(first.code, first.message + more)
+}
+
+function report({ reporter }: Context, list: readonly ListedPoint[]): void {
+  reporter.result(list, list.length === 0 ? [] : table(list))
+  if (list.length === 0) reporter.note('There is no point yet.')
+  for (const point of list) {
+    for (const { code, message } of point.problems) {
+      reporter.warning(`${code}: set '${point.set ?? '?'}': ${message}`)
+    }
+  }
+}
+
+function table(list: readonly ListedPoint[]): string[] {
+  const rows = list.map((point) => [
+    point.point?.slice(0, shownIdChars) ?? `number ${String(point.sequence)}`,
+    point.set ?? '?',
+    point.kind ?? '?',
+    point.createdAt === null ? '?' : formatInstant(point.createdAt),
+    size(point.sizeBytes),
+    size(point.changedBytes),
+    size(point.storedBytes),
+    point.problems.length === 0 ? point.state : `${point.state} !`,
+  ])
+  return tableLines(
+    [
+      { title: 'POINT' },
+      { title: 'SET' },
+      { title: 'KIND' },
+      { title: 'WHEN' },
+      { title: 'SIZE', align: 'right' },
+      { title: 'CHANGED', align: 'right' },
+      { title: 'STORED', align: 'right' },
+      { title: 'STATE' },
+    ],
+    rows,
+  )
+}
+
+function size(bytes: number | null): string {
+  return bytes === null ? '?' : formatBytes(bytes)
+}

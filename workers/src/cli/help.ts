@@ -1,0 +1,126 @@
+/** The parts of --help that several commands share, and their examples. No line is longer than 80 columns. */
+const environmentHelp = `
+Environment:
+  STRATA_STORE         the store, where --store is not given
+  STRATA_STATE         directory for the state of this machine
+                       (else $XDG_STATE_HOME/strata or ~/.local/state/strata)
+  STRATA_KEYRING       the keyring (else keyring.json in the state directory)
+  STRATA_PASSPHRASE    the tenant's passphrase; without it a terminal is asked
+  STRATA_KEY_FILE      the tenant's key file, where --key-file is not given
+  STRATA_REDIS_URL     a Redis for backups; without it each backup starts a
+                       redis-server of its own, and stops it again
+  STRATA_HANDOVER_DIR  memory between agent and workers (else in /dev/shm)
+  NO_COLOR             no colours
+  S3 and Azure take credentials from their usual variables (AWS_…, AZURE_…).`
+
+const exitCodeHelp = `
+Exit codes:
+  0    done, all of it
+  1    an error: its code, what happened and what to do are on standard error
+       (with --json also on standard output)
+  2    the command line is not right
+  3    verify found damage, or restore --allow-damaged left something out
+  130  interrupted by Ctrl-C (once more ends at once); SIGTERM 143, SIGHUP 129`
+
+const pointHelp = `
+POINT is the id that strata points shows (its first 6 characters or more), or
+latest:SET.`
+
+export const programHelp = `
+Stores:
+  file:///directory
+  s3://bucket/prefix?endpoint=https://host&region=eu-central-1&pathStyle=true
+  azure://container/prefix
+${environmentHelp}
+${exitCodeHelp}
+
+A first backup and its way back:
+  export STRATA_STORE=file:///srv/backup
+  strata init
+  strata backup /dev/vda --set web-1
+  strata points
+  strata restore latest:web-1 --to /mnt/web-1.img
+
+strata COMMAND --help tells more of each.`
+
+export const initHelp = `
+Makes a repository in the store if there is none, a tenant in it, and the
+tenant's keyring on this machine. A directory is made; a bucket or container
+must be there. Nothing is ever overwritten, and a run that was cut off is
+finished by the same command.
+
+The tenant is opened by a passphrase (STRATA_PASSPHRASE, or asked for on a
+terminal), by a key file (made where there is none), or by either of the two.
+Backups need neither: they run with the keyring, which opens no block.
+Restores do, and there is no other way in.
+
+Examples:
+  strata init --store file:///srv/backup
+  strata init --tenant "Baker & Sons" --key-file /root/baker.key
+  strata init --tenant Other --keyring /etc/strata/other.json
+      a second tenant in the same repository
+${environmentHelp}
+${exitCodeHelp}`
+
+export const backupHelp = `
+A SOURCE is an image file or a block device: PATH, or NAME=PATH to name the
+disk. Without a NAME it is the last part of the path (vda for /dev/vda). What
+stands before the first = is a name if it consists of letters, digits, dot,
+dash and underscore; a path like a=b.img is given as ./a=b.img. All sources
+together are one set and become one point.
+
+The set's name is that of this machine unless --set says otherwise. The first
+point of a set is a full; then only blocks that changed are sent and stored.
+The disks should not change meanwhile: back up a snapshot. If they do change
+they are read again, and if they do not come to rest there is no point, unless
+--allow-changing is given.
+
+Examples:
+  strata backup /dev/vda
+  strata backup system=/dev/vda data=/dev/vdb --set web-1
+  strata backup disk.img --set test --full --block-size 1M
+  strata backup /dev/vg/root-snapshot --set db-1 --json | jq .storedBytes
+${environmentHelp}
+${exitCodeHelp}`
+
+export const pointsHelp = `
+Reads manifests and no blocks; the keyring is enough. The sizes are those of
+the disks, of the blocks that were sent, and of what the point added to the
+store. States:
+  complete    one moment of the disks
+  changing    kept although the disks changed meanwhile (--allow-changing)
+  unreadable  its manifest is damaged, or of a newer Strata
+Numbers that are missing and manifests that were replaced are reported. If
+anything is wrong the exit code is 1, and the list is complete nevertheless.
+
+Examples:
+  strata points
+  strata points --set web-1 --json | jq -r '.[-1].point'
+${environmentHelp}
+${exitCodeHelp}`
+
+export const restoreHelp = `${pointHelp} :DISK is needed where a point has several disks.
+
+Every block is checked before it is written. A file becomes sparse, and has
+its name only when it is whole. Files that exist, and devices that are mounted
+or too small, are refused unless --force is given. Needs the passphrase or the
+key file; the store and either of them are enough: a lost keyring is rebuilt.
+
+Examples:
+  strata restore latest:web-1 --to /mnt/web-1.img
+  strata restore 3f9a1c0b77de:data --to /dev/vdb --force
+  strata restore latest:web-1 --to rescue.img --allow-damaged --json
+${environmentHelp}
+${exitCodeHelp}`
+
+export const verifyHelp = `${pointHelp} With --all every point is verified; what points share is read once.
+
+Reads every block back from the store, opens it and checks its digest. Names
+damaged blocks, the objects at fault and the points they hit. Needs the
+passphrase or the key file.
+
+Examples:
+  strata verify latest:web-1
+  strata verify --all --json
+${environmentHelp}
+${exitCodeHelp}`

@@ -1,0 +1,207 @@
+import { Command, CommanderError, Option } from 'commander'
+import { StrataError, toStrataError } from '@strata/shared/errors.ts'
+import manifest from '../../package.json' with { type: 'json' }
+import type { BackupCommandOptions } from './commands/backup.ts'
+import type { InitOptions } from './commands/init.ts'
+import type { PointsOptions } from './commands/points.ts'
+import type { RestoreCommandOptions } from './commands/restore.ts'
+import type { VerifyCommandOptions } from './commands/verify.ts'
+import { exitCodes, type Context, type ExitCode } from './context.ts'
+import { backupHelp, initHelp, pointsHelp, programHelp, restoreHelp, verifyHelp } from './help.ts'
+import { Reporter, type ReporterOptions } from './output/reporter.ts'
+import { settingsFrom, type GlobalOptions } from './settings.ts'
+
+/** What the process gives to a run. */
+export type ProgramParts = Omit<Context, 'settings' | 'reporter'> & Pick<ReporterOptions, 'stdout' | 'stderr'>
+
+type Work = (context: Context) => Promise<ExitCode>
+
+/**
+ * Runs one command line and gives the exit code; errors are told, not thrown.
+ *
+ * Each command's module is loaded when it is run: the store's SDKs, the queue and the add-ons would cost `strata points`
+ * most of its time.
+ */
+export async function runProgram(argv: readonly string[], parts: ProgramParts): Promise<ExitCode> {
+  let code: ExitCode = exitCodes.success
+  const program = buildProgram(parts, async (command, work) => {
+    code = await runCommand(command.optsWithGlobals<GlobalOptions>(), parts, work)
+  })
+  try {
+    await program.parseAsync([...argv], { from: 'user' })
+    return code
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    if (error.exitCode === 0) return exitCodes.success
+    return refuse(error, argv, parts)
+  }
+}
+
+async function runCommand(options: GlobalOptions, parts: ProgramParts, work: Work): Promise<ExitCode> {
+  const reporter = reporterFor(options, parts)
+  const onAbort = (): void => {
+    reporter.note('strata: interrupted, ending cleanly; once more ends at once')
+  }
+  parts.signal.addEventListener('abort', onAbort)
+  try {
+    const { STRATA_PASSPHRASE: _, ...env } = parts.env
+    return await work({ ...parts, env, reporter, settings: settingsFrom(options, parts.env) })
+  } catch (error) {
+    const thrown = toStrataError(error)
+    const known = parts.signal.aborted ? interruption(thrown, parts.signal) : thrown
+    reporter.failure(known)
+    return exitCodeOf(known)
+  } finally {
+    parts.signal.removeEventListener('abort', onAbort)
+  }
+}
+
+function exitCodeOf({ code }: StrataError): ExitCode {
+  if (code === 'E_USAGE') return exitCodes.usage
+  return code === 'E_INTERRUPTED' ? exitCodes.interrupted : exitCodes.failure
+}
+
+/** Whatever broke while the run was being ended, the reason is that it was interrupted. */
+function interruption(error: StrataError, { reason }: AbortSignal): StrataError {
+  if (error.code === 'E_INTERRUPTED') return error
+  return new StrataError('E_INTERRUPTED', reason instanceof StrataError ? reason.message : 'interrupted', {
+    cause: error,
+  })
+}
+
+/** Commander's own refusals, in our form. Bare `strata` has shown its help already. */
+function refuse(error: CommanderError, argv: readonly string[], parts: ProgramParts): ExitCode {
+  const json = argv.includes('--json')
+  if (error.code === 'commander.help' && !json) return exitCodes.usage
+  const message = error.code === 'commander.help' ? 'no command was given' : error.message.replace(/^error: /, '')
+  reporterFor({ json }, parts).failure(new StrataError('E_USAGE', message.replaceAll('\n', ' ')))
+  return exitCodes.usage
+}
+
+function reporterFor(options: GlobalOptions, parts: ProgramParts): Reporter {
+  const { stdout, stderr, env, clock } = parts
+  const { json = false, quiet = false, verbose = false } = options
+  return new Reporter({ stdout, stderr, env, clock, json, quiet, verbose })
+}
+
+function buildProgram(parts: ProgramParts, run: (command: Command, work: Work) => Promise<void>): Command {
+  const program = new Command('strata')
+    .description('Image backup on object storage: complete points or none, sealed before they leave the machine.')
+    .version(manifest.version)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => parts.stdout.write(text),
+      writeErr: (text) => parts.stderr.write(text),
+      // Errors are told in our own form, after they were thrown.
+      outputError: () => undefined,
+      getOutHelpWidth: () => parts.stdout.columns ?? helpColumns,
+      getErrHelpWidth: () => parts.stderr.columns ?? helpColumns,
+    })
+    .configureHelp({ showGlobalOptions: true })
+    .option('--store <url>', 'the store (or STRATA_STORE)')
+    .option('--keyring <path>', 'the keyring (or STRATA_KEYRING)')
+    .option('--state <directory>', 'state of this machine (or STRATA_STATE)')
+    .option('--key-file <path>', "the tenant's key file (or STRATA_KEY_FILE)")
+    .option('--json', 'one JSON document on standard output')
+    .option('-q, --quiet', 'no progress and no remarks, only results, warnings and errors')
+    .option('-v, --verbose', 'also what the parts of the program say, and causes of errors')
+    .addHelpText('after', programHelp)
+  addInit(program, run)
+  addBackup(program, run)
+  addPoints(program, run)
+  addRestore(program, run)
+  addVerify(program, run)
+  return program
+}
+
+const helpColumns = 80
+const tenantOption = [
+  '--tenant <id|name>',
+  'which tenant, where the keyring is lost and the secret opens several',
+] as const
+
+type Run = (command: Command, work: Work) => Promise<void>
+
+function addInit(program: Command, run: Run): void {
+  program
+    .command('init')
+    .description('create repository, tenant and keyring (never overwrites)')
+    .option('--tenant <name>', "the tenant's name", 'default')
+    .addHelpText('after', initHelp)
+    .action((options: InitOptions, command: Command) =>
+      run(command, async (context) => {
+        const { init } = await import('./commands/init.ts')
+        return await init(context, options)
+      }),
+    )
+}
+
+function addBackup(program: Command, run: Run): void {
+  program
+    .command('backup')
+    .description('back up disks as one point')
+    .argument('<source...>', 'image file or block device: PATH or NAME=PATH')
+    .option('--set <name>', "the set's name (default: the name of this machine)")
+    .addOption(new Option('--full', 'start a new chain').conflicts('differential'))
+    .option('--differential', "build on the chain's full, not on the last point")
+    .option('--block-size <size>', 'for a new chain: 64K to 4M, a power of two (default: 256K, or what the disk needs)')
+    .option('--allow-changing', 'keep a point of disks that change while they are read, marked as such')
+    .option(...tenantOption)
+    .addHelpText('after', backupHelp)
+    .action((sources: string[], options: BackupCommandOptions, command: Command) =>
+      run(command, async (context) => {
+        const { backup } = await import('./commands/backup.ts')
+        return await backup(context, sources, options)
+      }),
+    )
+}
+
+function addPoints(program: Command, run: Run): void {
+  program
+    .command('points')
+    .description('list the points there are')
+    .option('--set <name>', 'only those of this set')
+    .option(...tenantOption)
+    .addHelpText('after', pointsHelp)
+    .action((options: PointsOptions, command: Command) =>
+      run(command, async (context) => {
+        const { points } = await import('./commands/points.ts')
+        return await points(context, options)
+      }),
+    )
+}
+
+function addRestore(program: Command, run: Run): void {
+  program
+    .command('restore')
+    .description('write a disk of a point to a file or device')
+    .argument('<point[:disk]>', "a point's id, or latest:SET; and which of its disks")
+    .requiredOption('--to <path>', 'file or block device to write')
+    .addOption(new Option('--format <format>', 'of the file').choices(['raw']).default('raw'))
+    .option('--force', 'overwrite a file, or a device that is in use or too small')
+    .option('--allow-damaged', 'go on past damage: lost blocks become zeros and are listed, exit code 3')
+    .option(...tenantOption)
+    .addHelpText('after', restoreHelp)
+    .action((point: string, options: RestoreCommandOptions, command: Command) =>
+      run(command, async (context) => {
+        const { restore } = await import('./commands/restore.ts')
+        return await restore(context, point, options)
+      }),
+    )
+}
+
+function addVerify(program: Command, run: Run): void {
+  program
+    .command('verify')
+    .description('read points back and check every block')
+    .argument('[point]', "a point's id, or latest:SET")
+    .option('--all', 'every point there is')
+    .option(...tenantOption)
+    .addHelpText('after', verifyHelp)
+    .action((point: string | undefined, options: VerifyCommandOptions, command: Command) =>
+      run(command, async (context) => {
+        const { verify } = await import('./commands/verify.ts')
+        return await verify(context, point, options)
+      }),
+    )
+}

@@ -1,0 +1,55 @@
+import { homedir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { StrataError } from '@strata/shared/errors.ts'
+
+/** Options that every command takes, as the command line gives them. */
+export interface GlobalOptions {
+  readonly store?: string
+  readonly keyring?: string
+  readonly state?: string
+  readonly keyFile?: string
+  readonly json?: boolean
+  readonly quiet?: boolean
+  readonly verbose?: boolean
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/** Where everything is, after options and environment are put together: an option wins. */
+export interface Settings {
+  readonly storeUrl: string | undefined
+  /** Absolute, as all paths here. */
+  readonly stateDirectory: string
+  readonly keyringPath: string
+  readonly keyFilePath: string | undefined
+  readonly passphrase: string | undefined
+  readonly redisUrl: string | undefined
+  readonly handOverDirectory: string | undefined
+}
+
+/** An empty variable counts as none, as a script that fills it from somewhere means it. */
+export function settingsFrom(options: GlobalOptions, env: Environment): Settings {
+  const variable = (name: string): string | undefined => (env[name] === '' ? undefined : env[name])
+  const path = (value: string | undefined): string | undefined => (value === undefined ? undefined : resolve(value))
+  const stateDirectory = path(options.state ?? variable('STRATA_STATE')) ?? defaultStateDirectory(variable)
+  return {
+    storeUrl: options.store ?? variable('STRATA_STORE'),
+    stateDirectory,
+    keyringPath: path(options.keyring ?? variable('STRATA_KEYRING')) ?? join(stateDirectory, 'keyring.json'),
+    keyFilePath: path(options.keyFile ?? variable('STRATA_KEY_FILE')),
+    passphrase: variable('STRATA_PASSPHRASE'),
+    redisUrl: variable('STRATA_REDIS_URL'),
+    handOverDirectory: path(variable('STRATA_HANDOVER_DIR')),
+  }
+}
+
+export function requireStoreUrl({ storeUrl }: Settings): string {
+  if (storeUrl !== undefined) return storeUrl
+  throw new StrataError('E_USAGE', 'no store was given', { hint: 'Pass --store URL, or set STRATA_STORE.' })
+}
+
+/** As the XDG base directory specification has it: state that persists and is not worth carrying to other machines. */
+function defaultStateDirectory(variable: (name: string) => string | undefined): string {
+  const base = variable('XDG_STATE_HOME')
+  return join(base === undefined ? join(homedir(), '.local', 'state') : resolve(base), 'strata')
+}

@@ -1,0 +1,251 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { hasCode } from '@strata/shared/errors.ts'
+import { packName } from '@strata/shared/format/names.ts'
+import { footerEntriesMax, pageEntriesMax } from '@strata/shared/limits.ts'
+import type { BlockChange } from '@strata/shared/repository/map-writer.ts'
+import { testDigest } from '@strata/shared/testing/test-map.ts'
+import { makeTestRepository, type TestRepository } from '@strata/shared/testing/test-repository.ts'
+import { TestSession, type TestBlock } from '../testing/test-session.ts'
+import { SessionPacks } from './session-packs.ts'
+
+const low = '1111111111111111'
+const high = 'eeeeeeeeeeeeeeee'
+
+async function openSession(
+  diskBlocks: readonly number[] = [5 * pageEntriesMax],
+): Promise<{ test: TestRepository; session: TestSession }> {
+  const test = makeTestRepository()
+  return { test, session: await new TestSession({ repository: test.repository, number: 1, diskBlocks }).open() }
+}
+
+function choose(
+  { test, session }: { test: TestRepository; session: TestSession },
+  segments: number,
+): Promise<SessionPacks> {
+  return SessionPacks.choose(test.repository, session.place, session.document, segments)
+}
+
+async function changesOf(packs: SessionPacks, disk = 0): Promise<BlockChange[]> {
+  const changes: BlockChange[] = []
+  let lastPage = -1
+  for await (const { page, changes: ofPage } of packs.changesOf(disk)) {
+    assert.ok(page > lastPage, 'each page comes once, in ascending order')
+    lastPage = page
+    for (const change of ofPage) {
+      assert.equal(Math.floor(change.block / pageEntriesMax), page)
+      assert.ok(change.block > (changes.at(-1)?.block ?? -1), 'blocks ascend')
+      changes.push(change)
+    }
+  }
+  return changes
+}
+
+function contentOf(change: BlockChange, contents: readonly string[]): string {
+  if (change.state !== 'record') return change.state
+  return contents.find((content) => Buffer.from(testDigest(content)).equals(change.digest)) ?? 'unknown'
+}
+
+test('of several whole attempts at one segment one is taken', async () => {
+  const made = await openSession()
+  await made.session.pack(0, [{ block: 1, content: 'x' }], { attempt: low })
+  await made.session.pack(0, [{ block: 1, content: 'x' }], { attempt: high })
+  const [change] = await changesOf(await choose(made, 1))
+  assert.ok(change?.state === 'record')
+  assert.ok([low, high].includes(change.place.pack.attempt))
+})
+
+test('one listing and one request for each segment, however many attempts there are', async () => {
+  const made = await openSession()
+  for (const segment of [0, 1, 2]) {
+    for (const attempt of [low, high]) await made.session.pack(segment, [{ block: segment, content: 'x' }], { attempt })
+  }
+  const before = made.test.requests.length
+  await choose(made, 3)
+  const kinds = made.test.requests.slice(before).map(({ kind }) => kind)
+  assert.deepEqual(kinds.sort(), ['get', 'get', 'get', 'list'])
+})
+
+test('a footer that is longer than what is read at first takes a second request', async () => {
+  const made = await openSession([2 * footerEntriesMax])
+  const blocks = Array.from({ length: footerEntriesMax }, (_, block): TestBlock => ({ block, content: 'zero' }))
+  await made.session.pack(0, blocks)
+  const before = made.test.requests.length
+  const packs = await choose(made, 1)
+  assert.deepEqual(
+    made.test.requests.slice(before).map(({ kind }) => kind),
+    ['list', 'get', 'get'],
+  )
+  assert.equal((await changesOf(packs)).length, footerEntriesMax)
+})
+
+type Breaking = (test: TestRepository, session: TestSession, name: string) => Promise<void>
+
+async function rewrite(test: TestRepository, name: string, change: (bytes: Uint8Array) => Uint8Array): Promise<void> {
+  await test.store.put(name, [change(await test.store.get(name))])
+}
+
+const damages: Readonly<Record<string, Breaking>> = {
+  'was cut at its end': (test, _, name) => rewrite(test, name, (bytes) => bytes.subarray(0, -1)),
+  'was cut to some bytes': (test, _, name) => rewrite(test, name, (bytes) => bytes.subarray(0, 10)),
+  'grew at its end': (test, _, name) => rewrite(test, name, (bytes) => Buffer.concat([bytes, new Uint8Array(8)])),
+  'has a flipped bit in its trailer': (test, _, name) =>
+    rewrite(test, name, (bytes) => flipped(bytes, bytes.length - 20)),
+  'has a flipped bit in its footer': (test, _, name) =>
+    rewrite(test, name, (bytes) => flipped(bytes, bytes.length - 40)),
+  'is another object': (test, _, name) => rewrite(test, name, () => new Uint8Array(500).fill(0x53)),
+  'is that of another segment': async (test, session, name) => {
+    const other = await session.pack(7, [{ block: 1, content: 'other' }])
+    const bytes = await test.store.get(other)
+    await rewrite(test, name, () => bytes)
+  },
+}
+
+function flipped(bytes: Uint8Array, at: number): Uint8Array {
+  return bytes.map((byte, index) => (index === at ? byte ^ 1 : byte))
+}
+
+for (const [what, breakIt] of Object.entries(damages)) {
+  test(`an attempt that ${what} is passed over, and alone it counts as missing`, async () => {
+    const made = await openSession()
+    await breakIt(made.test, made.session, await made.session.pack(0, [{ block: 1, content: 'x' }], { attempt: low }))
+    await assert.rejects(choose(made, 1), (error) => {
+      assert.ok(hasCode(error, 'E_SEGMENTS_MISSING'))
+      assert.deepEqual(error.details, { segments: [0] })
+      return true
+    })
+    await made.session.pack(0, [{ block: 1, content: 'x' }], { attempt: high })
+    const [change] = await changesOf(await choose(made, 1))
+    assert.ok(change?.state === 'record')
+    assert.equal(change.place.pack.attempt, high)
+  })
+}
+
+test('an attempt that speaks of what the session does not have is passed over', async () => {
+  const made = await openSession([10])
+  const wrong = [
+    made.session.pack(0, [{ block: 1, content: 'x' }], { disk: 1 }),
+    made.session.pack(1, [{ block: 10, content: 'x' }]),
+    made.session.pack(2, [{ block: 1, content: 'x' }], { footerSegment: 1 }),
+  ]
+  await Promise.all(wrong)
+  await assert.rejects(choose(made, 3), (error) => {
+    assert.ok(hasCode(error, 'E_SEGMENTS_MISSING'))
+    assert.deepEqual(error.details, { segments: [0, 1, 2] })
+    return true
+  })
+})
+
+test('an attempt that cannot be read for another reason ends the commit', async () => {
+  const made = await openSession()
+  const name = await made.session.pack(0, [{ block: 1, content: 'x' }])
+  // The version lies in the trailer, whose checksum says nothing before the version is known.
+  await rewrite(made.test, name, (bytes) => bytes.map((byte, at) => (at === bytes.length - 26 ? 2 : byte)))
+  await assert.rejects(choose(made, 1), { code: 'E_FORMAT_NEWER' })
+})
+
+test('what lies among the packs and is none is passed over', async () => {
+  const made = await openSession()
+  const place = { ...made.session.place }
+  const name = `${packName(place, 'data', { session: made.session.id, number: 0, attempt: low })}.old`
+  await made.test.store.put(name, [new Uint8Array(1)])
+  assert.deepEqual(await changesOf(await choose(made, 0)), [])
+})
+
+test('packs of segments that the end does not count are left alone', async () => {
+  const made = await openSession()
+  await made.session.pack(0, [{ block: 1, content: 'x' }])
+  await made.session.pack(1, [{ block: 2, content: 'y' }])
+  assert.deepEqual(
+    (await changesOf(await choose(made, 1))).map(({ block }) => block),
+    [1],
+  )
+})
+
+test('where segments overlap the highest number wins, whichever was written last', async () => {
+  const made = await openSession()
+  const { session } = made
+  await session.pack(2, [
+    { block: 5, content: 'zero' },
+    { block: 6, content: 'base' },
+    { block: 8, content: 'last' },
+  ])
+  await session.pack(0, [
+    { block: 5, content: 'first' },
+    { block: 6, content: 'first' },
+    { block: 7, content: 'first' },
+  ])
+  await session.pack(1, [
+    { block: 5, content: 'second' },
+    { block: 7, content: 'second' },
+    { block: 8, content: 'second' },
+  ])
+  const changes = await changesOf(await choose(made, 3))
+  assert.deepEqual(
+    changes.map((change) => [change.block, contentOf(change, ['first', 'second', 'last'])]),
+    [
+      [5, 'zero'],
+      [6, 'base'],
+      [7, 'second'],
+      [8, 'last'],
+    ],
+  )
+})
+
+test('segments without blocks, and of other disks, change nothing on a disk', async () => {
+  const made = await openSession([10, 10])
+  await made.session.pack(0, [])
+  await made.session.pack(1, [{ block: 1, content: 'x' }], { disk: 1 })
+  const packs = await choose(made, 2)
+  assert.deepEqual(await changesOf(packs, 0), [])
+  assert.deepEqual(
+    (await changesOf(packs, 1)).map(({ block }) => block),
+    [1],
+  )
+})
+
+test('property: any segments, overlapping as they like, give each block what its highest segment says', async () => {
+  const block = fc.oneof(
+    fc.constantFrom(0, 1023, 1024, 2047, 2048, 5 * pageEntriesMax - 1),
+    fc.nat(5 * pageEntriesMax - 1),
+  )
+  const contents = ['p', 'q', 'r']
+  const entry = fc.record({ block, content: fc.constantFrom('zero', 'base', ...contents) })
+  const segment = fc.record({
+    disk: fc.nat(1),
+    blocks: fc.uniqueArray(entry, { selector: (one) => one.block, maxLength: 12 }),
+  })
+  await fc.assert(
+    fc.asyncProperty(fc.array(segment, { maxLength: 8 }), fc.nat(), async (segments, shuffle) => {
+      const made = await openSession([5 * pageEntriesMax, 5 * pageEntriesMax])
+      const order = segments
+        .map((_, index) => index)
+        .sort((x, y) => ((x * 7 + shuffle) % 11) - ((y * 7 + shuffle) % 11))
+      for (const number of order) {
+        const { disk, blocks } = segments[number] ?? assert.fail()
+        await made.session.pack(
+          number,
+          blocks.toSorted((x, y) => x.block - y.block),
+          { disk },
+        )
+      }
+      const packs = await choose(made, segments.length)
+      for (const disk of [0, 1]) {
+        const model = new Map<number, string>()
+        for (const each of segments) {
+          if (each.disk !== disk) continue
+          for (const one of each.blocks) model.set(one.block, one.content)
+        }
+        const found = (await changesOf(packs, disk)).map(
+          (change) => [change.block, contentOf(change, contents)] as const,
+        )
+        assert.deepEqual(
+          found,
+          [...model].sort(([x], [y]) => x - y),
+        )
+      }
+    }),
+    { numRuns: 60 },
+  )
+})

@@ -1,0 +1,262 @@
+import { hasCode, invariant, StrataError } from '@strata/shared/errors.ts'
+import {
+  packName,
+  packReferenceOf,
+  packsPrefix,
+  type PackReference,
+  type SessionPlace,
+} from '@strata/shared/format/names.ts'
+import {
+  decodePackTail,
+  openDataFooter,
+  trailerBytes,
+  type DataFooter,
+  type Piece,
+} from '@strata/shared/format/pack.ts'
+import type { Session } from '@strata/shared/format/session.ts'
+import { diskCounts } from '@strata/shared/format/root.ts'
+import { footerGuessBytes, pageEntriesMax, storeRequestsInFlightMax } from '@strata/shared/limits.ts'
+import { mapConcurrently } from '@strata/shared/repository/concurrency.ts'
+import type { BlockChange, PageChanges } from '@strata/shared/repository/map-writer.ts'
+import type { Repository } from '@strata/shared/repository/repository.ts'
+
+/** One pack that was chosen for its segment. */
+interface ChosenPack {
+  readonly reference: PackReference
+  readonly packBytes: number
+  readonly records: number
+  readonly disk: number
+  readonly firstBlock: number
+  readonly lastBlock: number
+}
+
+interface Footer {
+  readonly footer: DataFooter
+  readonly pieces: readonly Piece[]
+}
+
+/** Footers that are kept in memory; past that they are read again when their turn comes. */
+const footersKeptMax = 2048
+
+/** The packs of one session: one listing, one request a segment, whatever the number of attempts. */
+export class SessionPacks {
+  readonly storedBytes: number
+  readonly #repository: Repository
+  readonly #place: SessionPlace
+  readonly #packs: readonly ChosenPack[]
+  readonly #footers: Map<number, Footer>
+
+  private constructor(
+    repository: Repository,
+    place: SessionPlace,
+    packs: readonly ChosenPack[],
+    footers: Map<number, Footer>,
+  ) {
+    this.#repository = repository
+    this.#place = place
+    this.#packs = packs
+    this.#footers = footers
+    this.storedBytes = packs.reduce((sum, pack) => sum + pack.packBytes, 0)
+  }
+
+  get hasRecords(): boolean {
+    return this.#packs.some((pack) => pack.records > 0)
+  }
+
+  /** Picks a valid pack for each of `segments` segments, or says which are missing (E_SEGMENTS_MISSING). */
+  static async choose(
+    repository: Repository,
+    place: SessionPlace,
+    session: Session,
+    segments: number,
+  ): Promise<SessionPacks> {
+    const attempts = await listAttempts(repository, place)
+    const numbers = Array.from({ length: segments }, (_, number) => number)
+    const packs: ChosenPack[] = []
+    const footers = new Map<number, Footer>()
+    const missing: number[] = []
+    const chosen = mapConcurrently(numbers, storeRequestsInFlightMax, (number) =>
+      chooseAttempt(repository, place, session, attempts.get(number) ?? []),
+    )
+    let number = 0
+    for await (const found of chosen) {
+      if (found === undefined) missing.push(number)
+      else {
+        packs.push(found.pack)
+        if (footers.size < footersKeptMax) footers.set(number, found.footer)
+      }
+      number += 1
+    }
+    if (missing.length > 0) {
+      const named = missing.slice(0, 20).join(', ')
+      throw new StrataError(
+        'E_SEGMENTS_MISSING',
+        `${String(missing.length)} of ${String(segments)} segments have no valid pack: ${named}`,
+        {
+          details: { segments: missing.slice(0, 1000) },
+        },
+      )
+    }
+    return new SessionPacks(repository, place, packs, footers)
+  }
+
+  /**
+   * What the session says of the blocks of one disk, page by page. Where several segments speak of a block, the one
+   * with the highest number wins, never the one that came last.
+   */
+  async *changesOf(disk: number): AsyncGenerator<PageChanges> {
+    const waiting = this.#packs.filter((pack) => pack.disk === disk)
+    waiting.sort((a, b) => b.firstBlock - a.firstBlock)
+    let open: Cursor[] = []
+    for (;;) {
+      const next = waiting.at(-1)
+      const page = Math.min(
+        ...open.map((cursor) => pageOf(cursor.block)),
+        next === undefined ? Infinity : pageOf(next.firstBlock),
+      )
+      if (page === Infinity) return
+      for (let pack = next; pack !== undefined && pageOf(pack.firstBlock) <= page; pack = waiting.at(-1)) {
+        open.push(new Cursor(pack.reference, await this.#footer(pack)))
+        waiting.pop()
+      }
+      const winners = new Map<number, { segment: number; change: BlockChange }>()
+      for (const cursor of open) {
+        for (const change of cursor.takePage(page)) {
+          const known = winners.get(change.block)
+          if (known === undefined || known.segment < cursor.segment)
+            winners.set(change.block, { segment: cursor.segment, change })
+        }
+      }
+      open = open.filter((cursor) => !cursor.done)
+      const changes = [...winners.values()].map(({ change }) => change).sort((a, b) => a.block - b.block)
+      yield { page, changes }
+    }
+  }
+
+  async #footer(pack: ChosenPack): Promise<Footer> {
+    const number = pack.reference.number
+    const kept = this.#footers.get(number)
+    if (kept !== undefined) {
+      this.#footers.delete(number)
+      return kept
+    }
+    return readFooter(this.#repository, this.#place, pack.reference, pack.packBytes)
+  }
+}
+
+/** Walks through one footer. */
+class Cursor {
+  readonly segment: number
+  readonly #pack: PackReference
+  readonly #footer: Footer
+  #at = 0
+
+  constructor(pack: PackReference, footer: Footer) {
+    this.#pack = pack
+    this.#footer = footer
+    this.segment = pack.number
+  }
+
+  get done(): boolean {
+    return this.#at >= this.#footer.footer.entries.length
+  }
+
+  get block(): number {
+    return this.#footer.footer.entries[this.#at]?.block ?? Infinity
+  }
+
+  *takePage(page: number): Generator<BlockChange> {
+    for (;;) {
+      const entry = this.#footer.footer.entries[this.#at]
+      if (entry === undefined || pageOf(entry.block) !== page) return
+      this.#at += 1
+      if (entry.state === 'record') {
+        const piece = this.#footer.pieces[entry.piece]
+        invariant(piece !== undefined, 'decode checked the pieces')
+        const place = { pack: this.#pack, offset: piece.offset, length: piece.length }
+        yield { state: 'record', block: entry.block, digest: entry.digest, place }
+      } else {
+        yield { state: entry.state, block: entry.block }
+      }
+    }
+  }
+}
+
+function pageOf(block: number): number {
+  return Math.floor(block / pageEntriesMax)
+}
+
+interface Attempt {
+  readonly reference: PackReference
+  readonly packBytes: number
+}
+
+async function listAttempts(repository: Repository, place: SessionPlace): Promise<Map<number, Attempt[]>> {
+  const attempts = new Map<number, Attempt[]>()
+  for await (const { name, sizeBytes } of repository.store.list(packsPrefix(place, 'data'))) {
+    const reference = packReferenceOf(place, 'data', name)
+    if (reference === undefined) continue
+    const known = attempts.get(reference.number)
+    const attempt = { reference, packBytes: sizeBytes }
+    if (known === undefined) attempts.set(reference.number, [attempt])
+    else known.push(attempt)
+  }
+  return attempts
+}
+
+/** The first attempt whose footer is whole and speaks of this session's disks. */
+async function chooseAttempt(
+  repository: Repository,
+  place: SessionPlace,
+  session: Session,
+  attempts: readonly Attempt[],
+): Promise<{ pack: ChosenPack; footer: Footer } | undefined> {
+  for (const { reference, packBytes } of attempts) {
+    if (packBytes < trailerBytes) continue
+    let footer: Footer
+    try {
+      footer = await readFooter(repository, place, reference, packBytes)
+    } catch (error) {
+      // A pack that is damaged is as good as none: another attempt may be whole, else the segment counts as missing.
+      if (
+        hasCode(error, 'E_FORMAT_DAMAGED', 'E_FORMAT_KIND', 'E_SEAL_BROKEN', 'E_OBJECT_TRUNCATED', 'E_OBJECT_MISSING')
+      )
+        continue
+      throw error
+    }
+    const { disk: diskIndex, entries, segment } = footer.footer
+    const disk = session.disks[diskIndex]
+    const lastBlock = entries.at(-1)?.block ?? 0
+    if (disk === undefined || segment !== reference.number) continue
+    if (lastBlock >= diskCounts(disk.sizeBytes, disk.blockBytes).blocks) continue
+    return {
+      pack: {
+        reference,
+        packBytes,
+        records: footer.pieces.length,
+        disk: diskIndex,
+        firstBlock: entries[0]?.block ?? 0,
+        lastBlock,
+      },
+      footer,
+    }
+  }
+  return undefined
+}
+
+async function readFooter(
+  repository: Repository,
+  place: SessionPlace,
+  reference: PackReference,
+  packBytes: number,
+): Promise<Footer> {
+  const name = packName(place, 'data', reference)
+  const readTail = (bytes: number): Promise<Uint8Array> =>
+    repository.store.get(name, { offset: packBytes - bytes, length: bytes })
+  const guess = Math.min(packBytes, footerGuessBytes)
+  let tail = decodePackTail(name, await readTail(guess), packBytes)
+  if (typeof tail === 'number') tail = decodePackTail(name, await readTail(tail), packBytes)
+  invariant(typeof tail !== 'number', 'the tail has the length that it asked for')
+  // The reference's own number is part of the authenticated name, so a pack under a foreign name does not open.
+  return { footer: openDataFooter(name, tail, repository.indexKeys), pieces: tail.pieces }
+}

@@ -1,0 +1,318 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Clock } from '@strata/shared/clock.ts'
+import { invariant, StrataError, systemErrorCode } from '@strata/shared/errors.ts'
+import { concatBytes } from '@strata/shared/format/bytes.ts'
+import { encodeDocument } from '@strata/shared/format/document.ts'
+import {
+  keptWarnings,
+  type BasePoint,
+  type DiskDescription,
+  type PointKind,
+  type Warning,
+} from '@strata/shared/format/manifest.ts'
+import { packsPrefix, sessionEndName, sessionName, type SessionPlace } from '@strata/shared/format/names.ts'
+import { sessionEndType, sessionType, type Session, type SessionEnd } from '@strata/shared/format/session.ts'
+import { createDataKey } from '@strata/shared/keys/data-keys.ts'
+import {
+  chainPointsMax,
+  clockSkewWarnMs,
+  pageEntriesMax,
+  segmentsPerSessionMax,
+  sessionLifeMs,
+} from '@strata/shared/limits.ts'
+import type { CommittedPoint, FinishRequest, OpenRequest } from '@strata/shared/protocol/uplink.ts'
+import { PointMap } from '@strata/shared/repository/point-map.ts'
+import {
+  fullOf,
+  latestPoint,
+  latestSequence,
+  pointId,
+  readPoint,
+  type Point,
+} from '@strata/shared/repository/points.ts'
+import type { Repository } from '@strata/shared/repository/repository.ts'
+import { requireSetName } from '@strata/shared/set-name.ts'
+import { asId, idBytes, idFromBytes, type ChainId, type SessionId, type SetId } from '@strata/shared/types.ts'
+import { readingBase } from '../base-errors.ts'
+import { describeNewDisks, judgeDisks } from './disk-rules.ts'
+import type { HandOver } from '../local/hand-over.ts'
+import type { JobQueues } from './job-queues.ts'
+
+/** What an agent is told of its session; everything here can be sent over a wire. */
+export interface SessionInfo {
+  readonly session: SessionId
+  readonly set: SetId
+  readonly chain: ChainId
+  readonly kind: PointKind
+  readonly base: BasePoint | null
+  readonly disks: readonly DiskDescription[]
+  readonly blockDigestKey: Uint8Array
+  readonly treeDigestKey: Uint8Array
+  readonly warnings: readonly Warning[]
+  readonly spoolDirectory: string
+  readonly segmentBytesMax: number
+}
+
+interface OpenSession {
+  readonly place: SessionPlace
+  readonly base: PointMap | null
+  readonly handOver: string
+  readonly keyPath: string
+  readonly sendings: Map<number, number>
+  /** Segments that the workers have. */
+  readonly underWay: Set<Promise<unknown>>
+  finishing: number
+}
+
+/** The side of the service that agents talk to: opens sessions, takes what they send, and brings it to the workers. */
+export class Gateway {
+  readonly #repository: Repository
+  readonly #queues: JobQueues
+  readonly #handOver: HandOver
+  readonly #clock: Clock
+  readonly #sessions = new Map<SessionId, OpenSession>()
+
+  constructor(repository: Repository, queues: JobQueues, handOver: HandOver, clock: Clock) {
+    this.#repository = repository
+    this.#queues = queues
+    this.#handOver = handOver
+    this.#clock = clock
+  }
+
+  async open(request: OpenRequest): Promise<SessionInfo> {
+    const repository = this.#repository
+    const setName = requireSetName(request.setName)
+    const set = repository.setIdOf(setName)
+    const plan = await this.#plan(request)
+    const session = idFromBytes<SessionId>(repository.random(idBytes))
+    const chain =
+      plan.base === null ? idFromBytes<ChainId>(repository.random(idBytes)) : asId<ChainId>(plan.base.manifest.chain)
+    const place: SessionPlace = { ...repository.placeOf(set), chain, session }
+    const dataKey = await createDataKey(repository.ingestKeys.publicKey, repository.tenant, (count) =>
+      repository.random(count),
+    )
+    const openedMs = await repository.store.now()
+    const warnings = [...plan.warnings, ...clockWarnings(openedMs, this.#clock.nowMs())]
+    const base = plan.base === null ? null : baseOf(plan.base)
+    const document: Session = {
+      strata: 'session',
+      version: 1,
+      session,
+      setName,
+      kind: plan.kind,
+      chain,
+      base,
+      sequenceAtOpen: plan.sequence,
+      disks: [...plan.disks],
+      dataKey: {
+        keyId: dataKey.keyId,
+        encapsulated: Buffer.from(dataKey.wrapped.encapsulated).toString('hex'),
+        sealed: Buffer.from(dataKey.wrapped.sealed).toString('hex'),
+      },
+      openedAt: new Date(openedMs).toISOString(),
+      expiresAt: new Date(openedMs + sessionLifeMs).toISOString(),
+      warnings: keptWarnings(warnings),
+    }
+    const name = sessionName(place, session)
+    const bytes = encodeDocument(sessionType, name, document, repository.indexKeys, repository.nonce())
+    const { handOver, keyPath } = await this.#makeHandOver(dataKey.key)
+    try {
+      await repository.store.put(name, [bytes], { ifAbsent: true })
+    } catch (error) {
+      await rm(handOver, { recursive: true, force: true })
+      throw error
+    }
+    this.#sessions.set(session, {
+      place,
+      base: plan.map,
+      handOver,
+      keyPath,
+      sendings: new Map(),
+      underWay: new Set(),
+      finishing: 0,
+    })
+    const keys = repository.digestKeysOf(set)
+    return {
+      session,
+      set,
+      chain,
+      kind: plan.kind,
+      base,
+      disks: plan.disks,
+      blockDigestKey: keys.block,
+      treeDigestKey: keys.tree,
+      warnings,
+      spoolDirectory: handOver,
+      segmentBytesMax: this.#handOver.segmentBytes,
+    }
+  }
+
+  /** See `OpenedSession.baseDigests`. */
+  async baseDigests(session: SessionId, disk: number, firstPage: number, pageCount: number): Promise<Uint8Array> {
+    const { base } = this.#session(session)
+    if (base === null) return new Uint8Array(0)
+    if (pageCount > pageEntriesMax)
+      throw new StrataError('E_LIMIT', `digests of ${String(pageCount)} pages in one request`)
+    const end = Math.min(firstPage + pageCount, base.counts(disk).pages)
+    const numbers = Array.from({ length: Math.max(0, end - firstPage) }, (_, index) => firstPage + index)
+    const digests: Uint8Array[] = []
+    const read = async (): Promise<void> => {
+      for await (const page of base.pages(disk, numbers)) digests.push(page.digests)
+    }
+    await readingBase(read())
+    return concatBytes(digests)
+  }
+
+  /** Takes a segment that lies in the hand-over directory; resolves when its pack is stored. */
+  async sent(session: SessionId, segment: number, segmentPath: string): Promise<void> {
+    const open = this.#session(session)
+    if (segment >= segmentsPerSessionMax) throw new StrataError('E_LIMIT', `segment ${String(segment)}`)
+    const sending = (open.sendings.get(segment) ?? 0) + 1
+    open.sendings.set(segment, sending)
+    const { tenant, set, chain } = open.place
+    const work = this.#queues.ingest(
+      { tenant, set, chain, session, segment, segmentPath, keyPath: open.keyPath },
+      sending,
+    )
+    open.underWay.add(work)
+    try {
+      await work
+    } finally {
+      open.underWay.delete(work)
+    }
+  }
+
+  async finish(session: SessionId, request: FinishRequest): Promise<CommittedPoint> {
+    const repository = this.#repository
+    const open = this.#session(session)
+    const { place } = open
+    const document: SessionEnd = {
+      strata: 'session-end',
+      version: 1,
+      session,
+      segments: request.segments,
+      contentRoots: request.contentRoots.map((root) => Buffer.from(root).toString('hex')),
+      capturedAt: request.capturedAt,
+      consistency: request.consistency,
+      machine: request.machine,
+      scannedBytes: request.scannedBytes,
+      changedBytes: request.changedBytes,
+      warnings: keptWarnings(request.warnings),
+    }
+    const name = sessionEndName(place, session)
+    await repository.store.put(name, [
+      encodeDocument(sessionEndType, name, document, repository.indexKeys, repository.nonce()),
+    ])
+    open.finishing += 1
+    const { sequence } = await this.#queues.commit({ tenant: place.tenant, set: place.set, session }, open.finishing)
+    const point = await readPoint(repository, place.set, sequence)
+    invariant(pointId(point) === session, 'the commit made the point of this session')
+    await this.#forget(open)
+    await Promise.all([repository.store.delete(sessionName(place, session)), repository.store.delete(name)])
+    const { createdAt, statistics, warnings } = point.manifest
+    return {
+      point: session,
+      sequence,
+      manifestDigest: point.digest,
+      createdAt,
+      storedBytes: statistics.storedBytes,
+      warnings,
+    }
+  }
+
+  /** Gives a session up. Its packs go at once, unless a commit may still be under way: then they stay for the sweeper. */
+  async abandon(session: SessionId): Promise<void> {
+    const open = this.#sessions.get(session)
+    if (open === undefined) return
+    await this.#forget(open)
+    // Without its hand-over a job soon ends; one that is storing its pack should not do so behind our back.
+    await Promise.allSettled(open.underWay)
+    if (open.finishing > 0) return
+    const { store } = this.#repository
+    await store.delete(sessionName(open.place, session))
+    for await (const { name } of store.list(packsPrefix(open.place, 'data'))) await store.delete(name)
+  }
+
+  async close(): Promise<void> {
+    for (const open of this.#sessions.values()) await this.#forget(open)
+  }
+
+  async #makeHandOver(dataKey: Uint8Array): Promise<{ handOver: string; keyPath: string }> {
+    const { path } = this.#handOver
+    try {
+      const handOver = await mkdtemp(join(path, 'session-'))
+      const keyPath = join(handOver, 'key')
+      await writeFile(keyPath, dataKey, { mode: 0o600 })
+      return { handOver, keyPath }
+    } catch (error) {
+      const reason = systemErrorCode(error) ?? String(error)
+      throw new StrataError('E_HANDOVER_SPACE', `a session's directory could not be made in ${path}: ${reason}`, {
+        cause: error,
+      })
+    }
+  }
+
+  async #forget(open: OpenSession): Promise<void> {
+    this.#sessions.delete(open.place.session)
+    await rm(open.handOver, { recursive: true, force: true })
+  }
+
+  #session(session: SessionId): OpenSession {
+    const open = this.#sessions.get(session)
+    if (open === undefined) throw new StrataError('E_SESSION_UNKNOWN', `session ${session} is not open here`)
+    return open
+  }
+
+  async #plan(request: OpenRequest): Promise<SessionPlan> {
+    const repository = this.#repository
+    const set = repository.setIdOf(request.setName)
+    if (request.kind === 'full') {
+      return newChain(request, await latestSequence(repository, set), [])
+    }
+    const latest = await readingBase(latestPoint(repository, set))
+    if (latest === undefined) {
+      const warning = {
+        code: 'W_NO_BASE',
+        message: `the set '${request.setName}' has no point yet, so this one is full`,
+      }
+      return newChain(request, 0, request.kind === 'auto' ? [] : [warning])
+    }
+    const verdict = judgeDisks(latest.manifest, request.disks)
+    if (!verdict.continues) return newChain(request, latest.sequence, [verdict.warning])
+    const base = request.kind === 'differential' ? await readingBase(fullOf(repository, latest)) : latest
+    const map = await readingBase(PointMap.open(repository, base))
+    if (map.root.keys.length >= chainPointsMax) {
+      const message = `the chain has ${String(map.root.keys.length)} points with data of their own, so a new one begins`
+      return newChain(request, latest.sequence, [{ code: 'W_CHAIN_LONG', message }])
+    }
+    const kind = request.kind === 'differential' ? 'differential' : 'incremental'
+    return { kind, base, map, sequence: latest.sequence, disks: verdict.disks, warnings: verdict.warnings }
+  }
+}
+
+interface SessionPlan {
+  readonly kind: PointKind
+  readonly base: Point | null
+  readonly map: PointMap | null
+  readonly sequence: number
+  readonly disks: readonly DiskDescription[]
+  readonly warnings: readonly Warning[]
+}
+
+function newChain(request: OpenRequest, sequence: number, warnings: readonly Warning[]): SessionPlan {
+  return { kind: 'full', base: null, map: null, sequence, disks: describeNewDisks(request.disks), warnings }
+}
+
+/** What is kept uses the store's time, so a wrong clock here harms no point; but its owner should know. */
+function clockWarnings(storeMs: number, ownMs: number): Warning[] {
+  const aheadMs = ownMs - storeMs
+  if (Math.abs(aheadMs) <= clockSkewWarnMs) return []
+  const minutes = String(Math.round(Math.abs(aheadMs) / 60_000))
+  const message = `this machine's clock is ${minutes} minutes ${aheadMs > 0 ? 'ahead of' : 'behind'} the store's; points carry the store's time`
+  return [{ code: 'W_CLOCK_SKEW', message }]
+}
+
+function baseOf(point: Point): BasePoint {
+  return { point: point.manifest.point, sequence: point.sequence, manifestDigest: point.digest }
+}

@@ -1,0 +1,252 @@
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { Piscina } from 'piscina'
+import zstd from 'zstd-napi/binding.js'
+import { systemRandomBytes } from '@strata/shared/clock.ts'
+import {
+  hasCode,
+  invariant,
+  StrataError,
+  systemErrorCode,
+  toStrataError,
+  type ErrorDocument,
+} from '@strata/shared/errors.ts'
+import { equalBytes } from '@strata/shared/format/bytes.ts'
+import { BlockDigester, sealedHash } from '@strata/shared/format/digest.ts'
+import { encodePackTail, packKinds, sealDataFooter, type FooterEntry, type Piece } from '@strata/shared/format/pack.ts'
+import {
+  codecStored,
+  codecZstd,
+  recordAad,
+  recordHeaderBytes,
+  writeRecordHeader,
+} from '@strata/shared/format/record.ts'
+import {
+  decodeSegmentTail,
+  segmentTailBytesMax,
+  type SegmentEntry,
+  type SegmentHeader,
+} from '@strata/shared/format/segment.ts'
+import { nonceBytes, SaltedNonces, SealingKey } from '@strata/shared/format/xaes.ts'
+import { blockBytesMax, handOverFileBytesMax } from '@strata/shared/limits.ts'
+import { idToBytes } from '@strata/shared/types.ts'
+
+/**
+ * The work on one segment, in a thread of the ingest pool: open it, check every digest, compress, seal, and put the
+ * pack together in memory. Buffers live as long as the thread.
+ */
+export interface SegmentTask {
+  readonly segmentPath: string
+  readonly session: string
+  readonly segment: number
+  readonly disks: readonly { readonly blockBytes: number; readonly sizeBytes: number }[]
+  /** The name that the pack will have; its footer is bound to it. */
+  readonly packName: string
+  readonly dataKeyId: string
+  readonly dataKey: Uint8Array
+  readonly blockDigestKey: Uint8Array
+  readonly indexKey: Uint8Array
+  readonly indexKeyGeneration: number
+  readonly compressionLevel: number
+  /** `packRoomBytes` of memory for the pack; it changes hands with the task and with the answer. */
+  readonly room: ArrayBuffer
+}
+
+/**
+ * The pack, at the front of the room that the task came with; or why there is none, as a document, since errors lose
+ * their class between threads.
+ */
+export type SegmentAnswer =
+  { readonly room: ArrayBuffer; readonly packBytes: number } | { readonly error: ErrorDocument }
+
+const readPieceBytes = 4 * 1024 * 1024
+const frames = Buffer.allocUnsafeSlow(readPieceBytes)
+const scratch = Buffer.allocUnsafeSlow(zstd.compressBound(blockBytesMax))
+const compressor = new zstd.CCtx()
+let compressorLevel: number | undefined
+
+export default function packSegment(task: SegmentTask): unknown {
+  try {
+    const answer = { room: task.room, packBytes: pack(task) } satisfies SegmentAnswer
+    return Piscina.move({
+      [Piscina.transferableSymbol]: [task.room],
+      [Piscina.valueSymbol]: answer,
+    } as unknown as Movable)
+  } catch (error) {
+    return { error: toStrataError(error).toJSON() }
+  }
+}
+
+/** What Piscina moves; its types do not name the two symbols. */
+type Movable = Parameters<typeof Piscina.move>[0]
+
+/** Says how many bytes the pack has. */
+function pack(task: SegmentTask): number {
+  const fd = openSegment(task.segmentPath)
+  try {
+    const header = readHeader(fd, task)
+    const builder = new PackBuilder(task)
+    readFrames(fd, header, (entry, frame) => {
+      builder.add(entry, frame)
+    })
+    return builder.finish(header)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+function openSegment(path: string): number {
+  try {
+    return openSync(path, 'r')
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') throw lost(path, error)
+    throw error
+  }
+}
+
+function lost(path: string, cause?: unknown): StrataError {
+  return new StrataError('E_HANDOVER_LOST', `the segment in ${path} is gone or cut`, { cause })
+}
+
+function readHeader(fd: number, task: SegmentTask): SegmentHeader {
+  const segmentBytes = fstatSync(fd).size
+  if (segmentBytes > handOverFileBytesMax) {
+    throw new StrataError(
+      'E_LIMIT',
+      `a segment of ${String(segmentBytes)} bytes; at most ${String(handOverFileBytesMax)}`,
+    )
+  }
+  const tail = Buffer.allocUnsafe(Math.min(segmentBytes, segmentTailBytesMax))
+  readFully(fd, tail, segmentBytes - tail.length, task.segmentPath)
+  let header: SegmentHeader | number
+  try {
+    header = decodeSegmentTail(task.segmentPath, tail, segmentBytes)
+  } catch (error) {
+    // A hand-over that was cut or written over is as good as none.
+    if (hasCode(error, 'E_FORMAT_DAMAGED', 'E_FORMAT_KIND')) throw lost(task.segmentPath, error)
+    throw error
+  }
+  invariant(typeof header !== 'number', 'the longest possible tail was read')
+  if (header.session !== task.session || header.segment !== task.segment) throw lost(task.segmentPath)
+  const disk = task.disks[header.disk]
+  if (disk?.blockBytes !== header.blockBytes) {
+    throw new StrataError(
+      'E_LIMIT',
+      `segment ${String(task.segment)} speaks of a disk or block size that its session does not have`,
+    )
+  }
+  const blocks = Math.ceil(disk.sizeBytes / disk.blockBytes)
+  for (const entry of header.entries) requireFits(entry, blocks, disk)
+  return header
+}
+
+function requireFits(entry: SegmentEntry, blocks: number, disk: { blockBytes: number; sizeBytes: number }): void {
+  const bytes = Math.min(disk.blockBytes, disk.sizeBytes - entry.block * disk.blockBytes)
+  if (entry.block >= blocks || (entry.state === 'data' && entry.length !== bytes)) {
+    throw new StrataError('E_LIMIT', `block ${String(entry.block)} lies outside its disk or has another length`)
+  }
+}
+
+/** Gives each frame of the segment, in order; the memory is good until the next one. */
+function readFrames(fd: number, header: SegmentHeader, take: (entry: SegmentEntry, frame: Uint8Array) => void): void {
+  let start = 0
+  let end = 0
+  const framesEnd = header.entries.reduce(
+    (sum, entry) => (entry.state === 'data' ? entry.offset + entry.length : sum),
+    0,
+  )
+  for (const entry of header.entries) {
+    if (entry.state !== 'data') {
+      take(entry, frames.subarray(0, 0))
+      continue
+    }
+    if (entry.offset + entry.length > end) {
+      start = entry.offset
+      end = Math.min(framesEnd, start + readPieceBytes)
+      readFully(fd, frames.subarray(0, end - start), start, 'segment')
+    }
+    take(entry, frames.subarray(entry.offset - start, entry.offset - start + entry.length))
+  }
+}
+
+function readFully(fd: number, target: Buffer, position: number, what: string): void {
+  let read = 0
+  while (read < target.length) {
+    const count = readSync(fd, target, read, target.length - read, position + read)
+    if (count === 0) throw lost(what)
+    read += count
+  }
+}
+
+class PackBuilder {
+  readonly #task: SegmentTask
+  readonly #digester: BlockDigester
+  readonly #sealing: SealingKey
+  readonly #nonces: SaltedNonces
+  readonly #keyIdBytes: Uint8Array
+  readonly #room: Uint8Array
+  readonly #pieces: Piece[] = []
+  readonly #entries: FooterEntry[] = []
+  #size = 0
+
+  constructor(task: SegmentTask) {
+    this.#task = task
+    this.#digester = new BlockDigester(Buffer.from(task.blockDigestKey))
+    this.#sealing = new SealingKey(task.dataKey)
+    this.#nonces = new SaltedNonces(systemRandomBytes)
+    this.#keyIdBytes = idToBytes(task.dataKeyId)
+    this.#room = new Uint8Array(task.room)
+    if (compressorLevel !== task.compressionLevel) {
+      compressor.setParameter(zstd.CParameter.compressionLevel, task.compressionLevel)
+      compressorLevel = task.compressionLevel
+    }
+  }
+
+  add(entry: SegmentEntry, frame: Uint8Array): void {
+    const { block, digest } = entry
+    if (entry.state !== 'data') {
+      this.#entries.push({ state: entry.state, block, digest })
+      return
+    }
+    if (!equalBytes(this.#digester.digest(frame), digest)) {
+      throw lost(
+        this.#task.segmentPath,
+        new StrataError('E_DIGEST_MISMATCH', `block ${String(block)} changed on its way`),
+      )
+    }
+    this.#entries.push({ state: 'record', block, digest, piece: this.#pieces.length })
+    this.#seal(frame, digest)
+  }
+
+  /** Completes the pack and says how many bytes it has. */
+  finish(header: SegmentHeader): number {
+    const { packName, indexKey, indexKeyGeneration } = this.#task
+    const key = new SealingKey(indexKey)
+    const keys = {
+      currentGeneration: indexKeyGeneration,
+      key: (generation: number) => (generation === indexKeyGeneration ? key : undefined),
+    }
+    const footer = { disk: header.disk, segment: header.segment, entries: this.#entries }
+    const seal = sealDataFooter(packName, footer, keys, systemRandomBytes(nonceBytes))
+    const tail = encodePackTail(packKinds.data, this.#size, this.#pieces, seal)
+    this.#room.set(tail, this.#size)
+    return this.#size + tail.length
+  }
+
+  #seal(frame: Uint8Array, digest: Uint8Array): void {
+    const compressed = compressor.compress2(scratch, frame)
+    const worth = compressed < frame.length
+    const offset = this.#size
+    const nonce = this.#nonces.next()
+    writeRecordHeader(this.#room, offset, {
+      codec: worth ? codecZstd : codecStored,
+      plainBytes: frame.length,
+      keyIdBytes: this.#keyIdBytes,
+      nonce,
+    })
+    const aad = recordAad(this.#room.subarray(offset, offset + recordHeaderBytes), digest)
+    const plain = worth ? scratch.subarray(0, compressed) : frame
+    const length = recordHeaderBytes + this.#sealing.sealInto(this.#room, offset + recordHeaderBytes, nonce, aad, plain)
+    this.#size += length
+    this.#pieces.push({ offset, length, hash: sealedHash(this.#room.subarray(offset, this.#size)) })
+  }
+}

@@ -1,0 +1,58 @@
+import { readFileSync, readlinkSync } from 'node:fs'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { systemErrorCode } from '@strata/shared/errors.ts'
+
+/**
+ * A directory for one run, which only this user can enter. Its name tells the process that it belongs to, so that the
+ * next run removes what a killed one has left: segments are plain there.
+ */
+export interface RunDirectory {
+  readonly path: string
+  remove(): Promise<void>
+}
+
+const namePattern = /^strata-run-([0-9]+)-([0-9]+)-/
+
+export async function createRunDirectory(parent: string): Promise<RunDirectory> {
+  await removeOrphans(parent)
+  const path = await mkdtemp(join(parent, `strata-run-${String(process.pid)}-${numberingOfProcesses()}-`))
+  return { path, remove: () => rm(path, { recursive: true, force: true }) }
+}
+
+async function removeOrphans(parent: string): Promise<void> {
+  for (const name of await readdir(parent)) {
+    const [, pid, numbering] = namePattern.exec(name) ?? []
+    if (pid === undefined || numbering !== numberingOfProcesses() || isRunning(Number(pid))) continue
+    try {
+      await rm(join(parent, name), { recursive: true, force: true })
+    } catch (error) {
+      // That of another user is theirs to remove.
+      if (!isDenied(error)) throw error
+    }
+  }
+}
+
+/** Containers may share a directory and number their processes each on its own: a number says nothing to another. */
+function numberingOfProcesses(): string {
+  if (process.platform !== 'linux') return '0'
+  return /[0-9]+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0] ?? '0'
+}
+
+/** A number that was given to another process by now only keeps a directory a little longer. */
+function isRunning(pid: number): boolean {
+  try {
+    if (process.platform !== 'linux') return process.kill(pid, 0)
+    // The state follows the program's name, which may hold anything. One that has ended and only waits for its parent
+    // to notice (in some containers for ever) runs no more.
+    const [, state] = /.*\) ([A-Za-z])/s.exec(readFileSync(`/proc/${String(pid)}/stat`, 'latin1')) ?? []
+    return state !== 'Z' && state !== 'X'
+  } catch (error) {
+    return isDenied(error)
+  }
+}
+
+function isDenied(error: unknown): boolean {
+  const code = systemErrorCode(error)
+  return code === 'EACCES' || code === 'EPERM'
+}

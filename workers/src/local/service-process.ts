@@ -1,0 +1,100 @@
+import { setPriority } from 'node:os'
+import { systemClock, systemRandomBytes } from '@strata/shared/clock.ts'
+import { invariant, toStrataError } from '@strata/shared/errors.ts'
+import { startService, type Service } from '../service.ts'
+import { startPrivateRedis, type PrivateRedis } from './private-redis.ts'
+import type { AnswerMessage, CallMessage, ServiceCalls, ServiceMethod, ServiceSettings } from './service-protocol.ts'
+
+/**
+ * The service process of a `strata backup` on one machine: gateway and workers behind the channel to its parent. It
+ * ends when it is told to, and when its parent is gone.
+ */
+let service: Service | undefined
+let redis: PrivateRedis | undefined
+
+type Handlers = {
+  [M in ServiceMethod]: (...parameters: ServiceCalls[M]['parameters']) => Promise<ServiceCalls[M]['result']>
+}
+
+const handlers: Handlers = {
+  start: async (settings) => {
+    await start(settings)
+    return undefined
+  },
+  open: (request) => running().gateway.open(request),
+  baseDigests: (session, disk, firstPage, pageCount) =>
+    running().gateway.baseDigests(session, disk, firstPage, pageCount),
+  sent: async (session, segment, path) => {
+    await running().gateway.sent(session, segment, path)
+    return undefined
+  },
+  finish: (session, request) => running().gateway.finish(session, request),
+  abandon: async (session) => {
+    await running().gateway.abandon(session)
+    return undefined
+  },
+  metrics: () => Promise.resolve(running().metrics()),
+  stop: async () => {
+    await stop()
+    return undefined
+  },
+}
+
+async function start(settings: ServiceSettings): Promise<void> {
+  // Reading the disk comes first: a worker that takes the agent's core makes both wait.
+  setPriority(workerNiceness)
+  redis = settings.redisUrl === undefined ? await startPrivateRedis(systemClock) : undefined
+  service = await startService({
+    storeUrl: settings.storeUrl,
+    keyringPath: settings.keyringPath,
+    redis: redis === undefined ? { url: settings.redisUrl ?? '' } : { socketPath: redis.socketPath },
+    ...(redis === undefined ? {} : { redisDied: redis.died }),
+    handOverDirectory: settings.handOverDirectory,
+    threads: settings.threads,
+    env: process.env,
+    clock: systemClock,
+    random: systemRandomBytes,
+  })
+}
+
+const workerNiceness = 1
+
+async function stop(): Promise<void> {
+  const [running, private_] = [service, redis]
+  service = undefined
+  redis = undefined
+  try {
+    await running?.close()
+  } finally {
+    await private_?.stop()
+  }
+}
+
+function running(): Service {
+  invariant(service !== undefined, 'the service was started')
+  return service
+}
+
+function answer(message: AnswerMessage): void {
+  // A parent that is gone needs no answer; 'disconnect' below ends this process.
+  if (process.connected) process.send?.(message)
+}
+
+process.on('message', (message: CallMessage) => {
+  const handler = handlers[message.method] as (...parameters: unknown[]) => Promise<unknown>
+  handler(...message.parameters).then(
+    (result) => {
+      answer({ id: message.id, result })
+    },
+    (error: unknown) => {
+      answer({ id: message.id, error: toStrataError(error).toJSON() })
+    },
+  )
+})
+
+process.once('disconnect', () => {
+  void stop().finally(() => process.exit())
+})
+
+// A terminal's Ctrl-C or hang-up and a service manager's stop go to the whole group; the parent decides what ends when.
+for (const signal of ['SIGINT', 'SIGHUP', 'SIGTERM']) process.on(signal, () => undefined)

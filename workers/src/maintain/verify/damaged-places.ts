@@ -1,0 +1,81 @@
+import { damagedPlacesMax, pageEntriesMax } from '@strata/shared/limits.ts'
+import type { Damage } from '../../read/damage.ts'
+
+/** Points share a place only for the same block of the same disk. */
+type PlaceKey = Pick<Damage, 'disk' | 'block' | 'pack' | 'packOffsetBytes'>
+
+/** A damaged place of one chain, and the points that need it. */
+export interface DamagedPlace {
+  readonly damage: Damage
+  readonly points: string[]
+}
+
+/**
+ * What is known to be damaged in one chain. Points share places, so what one point has shown is true of the others.
+ *
+ * Bounded: once full, it says so, and whoever skips what an earlier point has shown must stop skipping.
+ */
+export class DamagedPlaces {
+  readonly #placesMax: number
+  readonly #places = new Map<string, DamagedPlace>()
+  /** Numbers of the pages with damage in or below them, by disk. */
+  readonly #pages = new Map<string, Set<number>>()
+  #overflowed = false
+
+  constructor(placesMax: number = damagedPlacesMax) {
+    this.#placesMax = placesMax
+  }
+
+  get overflowed(): boolean {
+    return this.#overflowed
+  }
+
+  get isEmpty(): boolean {
+    return this.#places.size === 0
+  }
+
+  /** Damage that hits a point, whether it is new or not. Without room for it, it is forgotten. */
+  addFor(point: string, damage: Damage): void {
+    const points = this.#placeOf(damage)?.points
+    if (points !== undefined && points.at(-1) !== point) points.push(point)
+  }
+
+  find(place: PlaceKey): DamagedPlace | undefined {
+    return this.#places.get(keyOf(place))
+  }
+
+  /** Whether page `page` of `disk` has damage in or below it. */
+  hasPage(disk: string, page: number): boolean {
+    return this.#pages.get(disk)?.has(page) === true
+  }
+
+  hasNode(disk: string, node: number): boolean {
+    for (const page of this.#pages.get(disk) ?? []) if (Math.floor(page / pageEntriesMax) === node) return true
+    return false
+  }
+
+  all(): Iterable<DamagedPlace> {
+    return this.#places.values()
+  }
+
+  #placeOf(damage: Damage): DamagedPlace | undefined {
+    const key = keyOf(damage)
+    const known = this.#places.get(key)
+    if (known !== undefined) return known
+    if (this.#places.size >= this.#placesMax) {
+      this.#overflowed = true
+      return undefined
+    }
+    const place: DamagedPlace = { damage, points: [] }
+    this.#places.set(key, place)
+    const pages = this.#pages.get(damage.disk) ?? new Set()
+    // Of a node or root, which is many pages, the first: whoever comes to it meets the damaged place above all others.
+    pages.add(Math.floor(damage.block / pageEntriesMax))
+    this.#pages.set(damage.disk, pages)
+    return place
+  }
+}
+
+function keyOf({ disk, block, pack, packOffsetBytes }: PlaceKey): string {
+  return `${pack}#${String(packOffsetBytes)}#${String(block)}#${disk}`
+}

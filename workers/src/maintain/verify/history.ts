@@ -1,0 +1,66 @@
+import type { ErrorCode } from '@strata/shared/errors.ts'
+import { isReadable, type Point, type PointEntry } from '@strata/shared/repository/points.ts'
+import type { SetId } from '@strata/shared/types.ts'
+
+/** A point that is missing, unreadable, or does not follow from the ones before it. */
+export interface HistoryDamage {
+  readonly set: SetId
+  readonly sequence: number
+  /** Id of the point that tells, where one does. */
+  readonly point: string | null
+  readonly code: ErrorCode
+  readonly message: string
+}
+
+/**
+ * Checks the points of one set, by ascending sequence number: numbers without gaps from 1 on, each manifest naming the
+ * digest of the one before it, each base there as it was built on. A cut-off end cannot be seen in the store alone.
+ */
+export function checkHistory(entries: readonly PointEntry[]): HistoryDamage[] {
+  const found: HistoryDamage[] = []
+  const digests = new Map<number, string>()
+  let before: PointEntry | undefined
+  for (const entry of entries) {
+    const expected = (before?.sequence ?? 0) + 1
+    if (entry.sequence > expected) found.push(gap(entry, expected))
+    if (isReadable(entry)) {
+      const follows = entry.sequence === expected && (before === undefined || isReadable(before))
+      const previous = before !== undefined && isReadable(before) ? before.digest : null
+      if (follows && entry.manifest.previous !== previous) {
+        found.push(broken(entry, 'does not follow the point before it: one of the two manifests was replaced'))
+      }
+      found.push(...checkBase(entry, digests))
+      digests.set(entry.sequence, entry.digest)
+    } else {
+      const { set, sequence, error } = entry
+      found.push({ set, sequence, point: null, code: error.code, message: error.message })
+    }
+    before = entry
+  }
+  return found
+}
+
+function checkBase(point: Point, digests: ReadonlyMap<number, string>): HistoryDamage[] {
+  const { base, kind } = point.manifest
+  if (base === null) return kind === 'full' ? [] : [broken(point, `is ${kind} and names no base`)]
+  const digest = digests.get(base.sequence)
+  if (digest === base.manifestDigest) return []
+  const what = digest === undefined ? 'is missing or unreadable' : 'is another one than it was made from'
+  return [broken(point, `its base, number ${String(base.sequence)}, ${what}`)]
+}
+
+function gap({ set, sequence }: PointEntry, expected: number): HistoryDamage {
+  const missing = sequence - 1 === expected ? String(expected) : `${String(expected)} to ${String(sequence - 1)}`
+  return {
+    set,
+    sequence: expected,
+    point: null,
+    code: 'E_HISTORY_BROKEN',
+    message: `point number ${missing} of the set is missing`,
+  }
+}
+
+function broken({ set, sequence, manifest }: Point, what: string): HistoryDamage {
+  const message = `point number ${String(sequence)}: ${what}`
+  return { set, sequence, point: manifest.point, code: 'E_HISTORY_BROKEN', message }
+}

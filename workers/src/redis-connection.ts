@@ -1,0 +1,129 @@
+import { Redis } from 'ioredis'
+import { StrataError } from '@strata/shared/errors.ts'
+import { redisConnectTimeoutMs, redisLostMsMax } from '@strata/shared/limits.ts'
+
+/**
+ * Where Redis is: a URL (`redis://` or `rediss://`) or the path of a socket.
+ */
+export type RedisAddress = { readonly url: string } | { readonly socketPath: string }
+
+/** Workers wait through an outage (BullMQ demands null here); how long is bounded by `RedisGuard`. */
+const patient = { maxRetriesPerRequest: null, connectTimeout: redisConnectTimeoutMs }
+
+/** For BullMQ, which makes and ends connections of its own. */
+export function bullConnection(address: RedisAddress): { url: string } | { path: string } {
+  return 'url' in address ? { url: requireRedisUrl(address.url), ...patient } : { path: address.socketPath, ...patient }
+}
+
+interface ConnectOptions {
+  readonly connectTimeout: number
+  readonly maxRetriesPerRequest: number | null
+  readonly lazyConnect?: boolean
+  readonly retryStrategy?: () => null
+}
+
+function connect(address: RedisAddress, options: ConnectOptions): Redis {
+  const client =
+    'url' in address
+      ? new Redis(requireRedisUrl(address.url), options)
+      : new Redis({ path: address.socketPath, ...options })
+  // Without a listener ioredis writes to the console; whoever uses the connection sees its errors anyway.
+  client.on('error', () => undefined)
+  return client
+}
+
+function requireRedisUrl(url: string): string {
+  const parsed = URL.canParse(url) ? new URL(url) : undefined
+  if (parsed?.protocol !== 'redis:' && parsed?.protocol !== 'rediss:') {
+    throw new StrataError('E_REDIS_UNREACHABLE', 'STRATA_REDIS_URL is no redis:// or rediss:// URL')
+  }
+  return url
+}
+
+const versionMin: readonly [number, number] = [6, 2]
+
+/** Connects once and checks that this Redis can be trusted with jobs: reachable, new enough, never evicting. */
+export async function checkRedis(address: RedisAddress): Promise<void> {
+  const client = connect(address, { ...patient, lazyConnect: true, maxRetriesPerRequest: 0, retryStrategy: () => null })
+  // What a connection ends with is only that it ended; why, it says in an event.
+  let reason: Error | undefined
+  client.on('error', (error: Error) => (reason ??= error))
+  let info: string
+  try {
+    await client.connect()
+    info = await client.info()
+    // A database that is not there: the connection would go on with another one.
+    if (reason !== undefined) throw reason
+  } catch (thrown) {
+    const error = reason ?? (thrown as Error)
+    throw new StrataError('E_REDIS_UNREACHABLE', `Redis does not answer at ${describe(address)}: ${error.message}`, {
+      cause: error,
+    })
+  } finally {
+    client.disconnect()
+  }
+  const version = infoField(info, 'redis_version') ?? '0'
+  const [major = 0, minor = 0] = version.split('.').map(Number)
+  if (major < versionMin[0] || (major === versionMin[0] && minor < versionMin[1])) {
+    throw new StrataError('E_REDIS_OLD', `Redis at ${describe(address)} is version ${version}`)
+  }
+  const policy = infoField(info, 'maxmemory_policy')
+  if (policy !== 'noeviction') {
+    throw new StrataError(
+      'E_REDIS_EVICTS',
+      `Redis at ${describe(address)} has maxmemory-policy ${policy ?? 'unknown'}: it may throw jobs away`,
+    )
+  }
+}
+
+function infoField(info: string, field: string): string | undefined {
+  return new RegExp(`^${field}:([^\\r\\n]*)`, 'm').exec(info)?.[1]
+}
+
+/** For messages: without user and password. */
+function describe(address: RedisAddress): string {
+  if ('socketPath' in address) return address.socketPath
+  const { protocol, host, pathname } = new URL(address.url)
+  return `${protocol}//${host}${pathname}`
+}
+
+/** Notices when Redis stays away, so that nobody waits for ever on a queue that is gone. */
+export class RedisGuard {
+  readonly #client: Redis
+  readonly #lost: Promise<never>
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(address: RedisAddress, died?: Promise<StrataError>) {
+    this.#client = connect(address, patient)
+    this.#lost = new Promise((_, reject) => {
+      this.#client.on('close', () => {
+        this.#timer ??= setTimeout(() => {
+          reject(
+            new StrataError(
+              'E_REDIS_LOST',
+              `Redis at ${describe(address)} has been away for ${String(redisLostMsMax / 1000)} s`,
+            ),
+          )
+        }, redisLostMsMax)
+      })
+      this.#client.on('ready', () => {
+        clearTimeout(this.#timer)
+        this.#timer = undefined
+      })
+      void died?.then(reject)
+    })
+    this.#lost.catch(() => undefined)
+  }
+
+  /** `work`, unless Redis is lost before: then E_REDIS_LOST. */
+  async whileConnected<T>(work: Promise<T>): Promise<T> {
+    work.catch(() => undefined)
+    return Promise.race([work, this.#lost])
+  }
+
+  close(): void {
+    clearTimeout(this.#timer)
+    this.#client.removeAllListeners('close')
+    this.#client.disconnect()
+  }
+}

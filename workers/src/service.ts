@@ -1,0 +1,108 @@
+import { randomBytes } from 'node:crypto'
+import type { Clock, RandomBytes } from '@strata/shared/clock.ts'
+import { hasCode, StrataError } from '@strata/shared/errors.ts'
+import { equalBytes } from '@strata/shared/format/bytes.ts'
+import { readKeyring, type Keyring } from '@strata/shared/keys/keyring.ts'
+import { openTenantName } from '@strata/shared/keys/tenant-keys.ts'
+import { openRepository } from '@strata/shared/repository/repository.ts'
+import { readTenantKeys } from '@strata/shared/repository/unlock.ts'
+import { probeCreateIfAbsent } from '@strata/shared/store/conditional-probe.ts'
+import { createStoreMetrics, type StoreTotals } from '@strata/shared/store/decorators/metrics.ts'
+import type { ObjectStore } from '@strata/shared/store/object-store.ts'
+import { openStore } from '@strata/shared/store/open-store.ts'
+import { Gateway } from './gateway/gateway.ts'
+import { JobQueues, type QueuePlace } from './gateway/job-queues.ts'
+import { JobWorkers } from './job-workers.ts'
+import { checkRedis, RedisGuard, type RedisAddress } from './redis-connection.ts'
+import { createHandOver } from './local/hand-over.ts'
+
+/** Gateway and workers in one process: the composition root of the service. */
+export interface Service {
+  readonly gateway: Gateway
+  metrics(): StoreTotals
+  close(): Promise<void>
+}
+
+export interface ServiceOptions {
+  readonly storeUrl: string
+  readonly keyringPath: string
+  readonly redis: RedisAddress
+  /** Resolves when Redis is known to be gone. */
+  readonly redisDied?: Promise<StrataError>
+  readonly handOverDirectory?: string | undefined
+  readonly threads: number
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly clock: Clock
+  readonly random: RandomBytes
+}
+
+export async function startService(options: ServiceOptions): Promise<Service> {
+  const { clock, random, env } = options
+  const metrics = createStoreMetrics()
+  const [keyring, store] = await Promise.all([
+    readKeyring(options.keyringPath),
+    openStore(options.storeUrl, { env, clock, randomBytes: random, onRequest: metrics.onRequest }),
+    checkRedis(options.redis),
+  ])
+  const repository = await openRepository(store, keyring, random)
+  await requireRestorable(store, keyring)
+  await probeCreateIfAbsent(store, random)
+  const handOver = await createHandOver(options.handOverDirectory)
+  // Jobs of this service are for its own hand-over directory, so its queues are its own as well.
+  const place: QueuePlace = { address: options.redis, prefix: `strata-${randomBytes(8).toString('hex')}` }
+  const guard = new RedisGuard(options.redis, options.redisDied)
+  const queues = new JobQueues(place, guard)
+  const workers = new JobWorkers(repository, place, options.threads)
+  const gateway = new Gateway(repository, queues, handOver, clock)
+  return {
+    gateway,
+    metrics: () => metrics.totals(),
+    close: () =>
+      inTurn([
+        () => gateway.close(),
+        () => guard.whileConnected(workers.close()),
+        () => queues.obliterate(),
+        () => guard.whileConnected(queues.close()),
+        () => {
+          guard.close()
+        },
+        () => handOver.remove(),
+        () => store.close(),
+      ]),
+  }
+}
+
+/**
+ * A keyring is all that a backup needs, and none of what a restore needs. So before anything is written: the store has
+ * the keys document that opens it, and both hold the same keys. (Whether the document is unaltered, only the tenant's
+ * secret could tell.)
+ */
+async function requireRestorable(store: ObjectStore, keyring: Keyring): Promise<void> {
+  const document = await readTenantKeys(store, keyring.tenantId)
+  const { tenantId } = keyring
+  try {
+    // Opens with the index key, which nothing else here would tell from another one.
+    openTenantName(document, keyring)
+  } catch (error) {
+    if (!hasCode(error, 'E_SEAL_BROKEN')) throw error
+    throw new StrataError('E_KEYRING_DAMAGED', `the keyring's index key is not the one of tenant ${tenantId}`, {
+      cause: error,
+    })
+  }
+  if (!equalBytes(Buffer.from(document.publicKey, 'hex'), keyring.publicKey)) {
+    throw new StrataError('E_KEY_FOREIGN', `the keyring's public key is not the one of tenant ${tenantId}`)
+  }
+}
+
+/** Does every step, whatever becomes of the one before; throws the first error at the end. */
+async function inTurn(steps: readonly (() => Promise<void> | void)[]): Promise<void> {
+  const errors: unknown[] = []
+  for (const step of steps) {
+    try {
+      await step()
+    } catch (error) {
+      errors.push(error)
+    }
+  }
+  if (errors.length > 0) throw errors[0]
+}
