@@ -21,6 +21,8 @@ export const nodesPerDiskMax = blocksPerDiskMax / pageEntriesMax / pageEntriesMa
 export const referencesPerPageMax = pageEntriesMax
 export const packBytesMax = 2 ** 32 - 1
 export const footerEntriesMax = 8192
+/** Ends of packs that a commit keeps in memory; past that it reads them again when their turn comes. */
+export const packTailBytesKeptMax = 64 * MiB
 /** What a reader takes off a pack's end in its first request; most footers fit. */
 export const footerGuessBytes = 64 * KiB
 export const documentBytesMax = 4 * MiB
@@ -56,6 +58,11 @@ export const recordsPerSaltMax = 2 ** 32
 export const saltsPerDataKeyMax = 2 ** 40
 /** Attempts at one segment: BullMQ's retries and the agent's repeats together. */
 export const attemptsPerSegmentMax = 64
+/** Attempts at one job; a job that was found stalled is tried once more. */
+export const jobAttemptsMax = 4
+export const jobStalledMax = 1
+/** How often an agent may send one segment. */
+export const sendingsPerSegmentMax = 12
 export const passphraseBytesMax = 4096
 /** Keys derived from one sealing key and kept; a reader goes back and forth between this many packs at no cost. */
 export const derivedKeysCachedMax = 64
@@ -142,7 +149,7 @@ export const scanPieceBytes = 1 * MiB
 export const scanRangesAheadMax = 64
 export const baseDigestPagesPerRequest = 16
 /** How often one segment is handed over again after it was lost between agent and worker. */
-export const handOversPerSegmentMax = attemptsPerSegmentMax / 8
+export const handOversPerSegmentMax = 8
 /** Two writes within one step of a file system's clock leave the same time stamp. */
 export const timestampStepMs = 20
 /** The step of file systems that keep whole seconds only. */
@@ -167,6 +174,11 @@ invariant(
 invariant(segmentEntriesMax <= footerEntriesMax, 'one attempt at one segment writes one pack')
 invariant(footerEntriesMax <= recordsPerSaltMax, 'a pack stays far below the nonce limit of its salt')
 invariant(segmentsPerSessionMax * attemptsPerSegmentMax <= saltsPerDataKeyMax, 'a session cannot exhaust its data key')
+invariant(
+  sendingsPerSegmentMax * (jobAttemptsMax + jobStalledMax) <= attemptsPerSegmentMax,
+  'sendings and retries together stay within the attempts at a segment',
+)
+invariant(handOversPerSegmentMax <= sendingsPerSegmentMax, 'an agent gives up before the gateway refuses')
 invariant(readWindowRecordsMax >= pageEntriesMax, 'a window holds at least one page')
 invariant(readBytesMax >= 2 * blockBytesMax, 'one read takes at least one whole record')
 invariant(storePrefixCharsMax + 1 + objectNameCharsMax <= 1024, 'prefix and name fit a key of S3 and of Azure')

@@ -174,6 +174,7 @@ const manifest: Manifest = {
   sequence: 7,
   kind: 'incremental',
   base: { point: id('3'), sequence: 6, manifestDigest: id('4').repeat(2) },
+  full: { point: id('7'), sequence: 2, manifestDigest: id('8').repeat(2) },
   previous: id('4').repeat(2),
   createdAt: at,
   capturedAt: at,

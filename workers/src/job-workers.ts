@@ -1,4 +1,5 @@
 import { Worker } from 'bullmq'
+import { jobStalledMax } from '@strata/shared/limits.ts'
 import { commitJobSchema, commitQueue, type CommitJobResult } from '@strata/shared/queue/commit-job.ts'
 import { ingestJobSchema, ingestQueue, type IngestResult } from '@strata/shared/queue/ingest-job.ts'
 import { parseJob } from '@strata/shared/queue/jobs.ts'
@@ -15,8 +16,8 @@ export class JobWorkers {
   readonly #ingest: Ingest
   readonly #workers: readonly Worker[]
 
-  constructor(repository: Repository, place: QueuePlace, threads: number) {
-    this.#ingest = new Ingest(repository, threads)
+  constructor(repository: Repository, place: QueuePlace, handOverDirectory: string, threads: number) {
+    this.#ingest = new Ingest(repository, handOverDirectory, threads)
     // One job more than there are threads: while its pack is being stored, no thread waits.
     this.#workers = [
       startWorker(place, ingestQueue, threads + 1, (data): Promise<IngestResult> =>
@@ -52,7 +53,7 @@ function startWorker(
         throw toJobError(error)
       }
     },
-    { connection: bullConnection(address), prefix, concurrency },
+    { connection: bullConnection(address), prefix, concurrency, maxStalledCount: jobStalledMax },
   )
   // Connection trouble is the guard's to judge; an 'error' event without a listener would end the process.
   worker.on('error', () => undefined)

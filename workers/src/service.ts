@@ -52,7 +52,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const place: QueuePlace = { address: options.redis, prefix: `strata-${randomBytes(8).toString('hex')}` }
   const guard = new RedisGuard(options.redis, options.redisDied)
   const queues = new JobQueues(place, guard)
-  const workers = new JobWorkers(repository, place, options.threads)
+  const workers = new JobWorkers(repository, place, handOver.path, options.threads)
   const gateway = new Gateway(repository, queues, handOver, clock)
   return {
     gateway,

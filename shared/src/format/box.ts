@@ -1,6 +1,7 @@
-import { StrataError } from '../errors.ts'
+import { invariant, StrataError } from '../errors.ts'
 import {
   concatBytes,
+  equalBytes,
   preambleBytes,
   requireLength,
   requirePreamble,
@@ -53,7 +54,9 @@ export function sealBox(
   viewOf(head).setUint32(generationAt, keys.currentGeneration, true)
   head.set(nonce, nonceAt)
   const sealed = requireKey(keys, keys.currentGeneration, context).seal(nonce, aadOf(head, context), plaintext)
-  return concatBytes([head, sealed])
+  const box = concatBytes([head, sealed])
+  invariant(equalBytes(openBox(kind, context, box, keys), plaintext), 'a box opens to what was put in')
+  return box
 }
 
 /** Opens a box of the wanted kind, or says what is wrong with it: newer, another kind, damaged, sealed for elsewhere. */

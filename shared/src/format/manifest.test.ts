@@ -19,6 +19,7 @@ const manifest: Manifest = {
   sequence: 7,
   kind: 'incremental',
   base: { point: id('3'), sequence: 6, manifestDigest: digest('4') },
+  full: { point: id('7'), sequence: 2, manifestDigest: digest('8') },
   previous: digest('4'),
   createdAt: '2026-01-02T03:04:05.678Z',
   capturedAt: '2026-01-02T03:00:00.000Z',
@@ -47,13 +48,13 @@ test('a manifest is read as it was written, and its text is the one that docs/fo
   assert.deepEqual(decodeDocument(manifestType, name, bytes, testIndexKeys()), manifest)
   assert.equal(manifestDigest(bytes), createHash('sha256').update(bytes).digest('hex'))
   assert.deepEqual(Object.keys(parse(manifest)), [
-    ...['strata', 'version', 'point', 'setName', 'chain', 'sequence', 'kind', 'base', 'previous', 'createdAt'],
+    ...['strata', 'version', 'point', 'setName', 'chain', 'sequence', 'kind', 'base', 'full', 'previous', 'createdAt'],
     ...['capturedAt', 'consistency', 'machine', 'disks', 'root', 'statistics', 'warnings'],
   ])
 })
 
 test('the first point of a set has neither base nor predecessor', () => {
-  assert.equal(parse({ ...manifest, sequence: 1, kind: 'full', base: null, previous: null }).base, null)
+  assert.equal(parse({ ...manifest, sequence: 1, kind: 'full', base: null, full: null, previous: null }).base, null)
 })
 
 const [disk] = manifest.disks

@@ -108,6 +108,8 @@ export const manifestSchema = Type.Object({
   sequence: sequenceSchema,
   kind: kindSchema,
   base: Type.Union([baseSchema, Type.Null()]),
+  /** The full that the chain began with; null for a full itself. So nothing walks a chain to find it. */
+  full: Type.Union([baseSchema, Type.Null()]),
   /** SHA-256 of the manifest with the sequence number before this one; null for the first of a set. */
   previous: Type.Union([digestHexSchema, Type.Null()]),
   /** By the store's clock, when the manifest was about to be written. */

@@ -58,6 +58,11 @@ export interface PackTail {
   readonly footerBox: Uint8Array
 }
 
+/** How many bytes of the pack's end this was read from. */
+export function packTailBytes({ openSection, footerBox }: PackTail): number {
+  return openSection.length + footerBox.length + trailerBytes
+}
+
 /** Everything behind the pieces. `seal` gets the open section's hash, which the footer box's context ends with. */
 export function encodePackTail(
   kind: PackContainerKind,
@@ -65,13 +70,7 @@ export function encodePackTail(
   pieces: readonly Piece[],
   seal: (contextSuffix: string) => Uint8Array,
 ): Uint8Array<ArrayBuffer> {
-  const openSection = new Uint8Array(pieces.length * pieceBytes)
-  const view = viewOf(openSection)
-  pieces.forEach((piece, index) => {
-    view.setUint32(index * pieceBytes + pieceOffsetAt, piece.offset, true)
-    view.setUint32(index * pieceBytes + pieceLengthAt, piece.length, true)
-    openSection.set(piece.hash, index * pieceBytes + pieceHashAt)
-  })
+  const openSection = writeOpenSection(pieces)
   const box = seal(footerContextSuffix(openSection))
   const packBytes = piecesBytes + openSection.length + box.length + trailerBytes
   invariant(packBytes <= packBytesMax, `a pack of ${String(packBytes)} bytes`)
@@ -84,8 +83,25 @@ export function encodePackTail(
   trailer.set(checksumOf(openSection, box, trailer), trailerChecksumAt)
   const tail = concatBytes([openSection, box, trailer])
   const reread = decodePackTail('pack just written', tail, packBytes)
-  invariant(typeof reread !== 'number' && reread.pieces.length === pieces.length, 'a pack reads back as written')
+  invariant(
+    typeof reread !== 'number' &&
+      reread.kind === kind &&
+      equalBytes(writeOpenSection(reread.pieces), openSection) &&
+      equalBytes(reread.footerBox, box),
+    'a pack reads back as written',
+  )
   return tail
+}
+
+function writeOpenSection(pieces: readonly Piece[]): Uint8Array {
+  const bytes = new Uint8Array(pieces.length * pieceBytes)
+  const view = viewOf(bytes)
+  pieces.forEach((piece, index) => {
+    view.setUint32(index * pieceBytes + pieceOffsetAt, piece.offset, true)
+    view.setUint32(index * pieceBytes + pieceLengthAt, piece.length, true)
+    bytes.set(piece.hash, index * pieceBytes + pieceHashAt)
+  })
+  return bytes
 }
 
 /**
@@ -177,22 +193,29 @@ const footerBoxBytesMax = boxOverheadBytes + footerHeaderBytes + footerEntriesMa
 export const dataPackTailBytesMax = footerEntriesMax * pieceBytes + footerBoxBytesMax + trailerBytes
 
 export function encodeDataFooter(footer: DataFooter): Uint8Array<ArrayBuffer> {
+  const bytes = writeDataFooter(footer)
+  const pieceCount = footer.entries.reduce(
+    (count, entry) => (entry.state === 'record' ? Math.max(count, entry.piece + 1) : count),
+    0,
+  )
+  const reread = decodeDataFooter('footer just written', bytes, pieceCount)
+  invariant(equalBytes(writeDataFooter(reread), bytes), 'a footer reads back as written')
+  return bytes
+}
+
+function writeDataFooter(footer: DataFooter): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(footerHeaderBytes + footer.entries.length * footerEntryBytes)
   const view = viewOf(bytes)
   view.setUint16(footerDiskAt, footer.disk, true)
   view.setUint32(footerSegmentAt, footer.segment, true)
   view.setUint32(footerEntryCountAt, footer.entries.length, true)
-  let pieceCount = 0
   footer.entries.forEach((entry, index) => {
     const at = footerHeaderBytes + index * footerEntryBytes
     const record = entry.state === 'record' ? entry.piece : entry.state === 'zero' ? recordZero : recordBase
-    if (entry.state === 'record') pieceCount = Math.max(pieceCount, entry.piece + 1)
     view.setUint32(at + entryBlockAt, entry.block, true)
     view.setUint32(at + entryRecordAt, record, true)
     bytes.set(entry.digest, at + entryDigestAt)
   })
-  const reread = decodeDataFooter('footer just written', bytes, pieceCount)
-  invariant(reread.entries.length === footer.entries.length, 'a footer reads back as written')
   return bytes
 }
 
@@ -250,6 +273,13 @@ const mapPieceNumberAt = 4
 const mapPieceBytes = 8
 
 export function encodeMapFooter(pieces: readonly MapPiece[]): Uint8Array<ArrayBuffer> {
+  const bytes = writeMapFooter(pieces)
+  const reread = decodeMapFooter('footer just written', bytes, pieces.length)
+  invariant(equalBytes(writeMapFooter(reread), bytes), 'a footer reads back as written')
+  return bytes
+}
+
+function writeMapFooter(pieces: readonly MapPiece[]): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(pieces.length * mapPieceBytes)
   const view = viewOf(bytes)
   pieces.forEach((piece, index) => {

@@ -77,21 +77,17 @@ export interface SegmentHeader {
 
 /** Entries and trailer, to be written behind `framesBytes` of frames. */
 export function encodeSegmentTail(header: SegmentHeader, framesBytes: number): Uint8Array<ArrayBuffer> {
-  const entries = new Uint8Array(header.entries.length * entryBytes)
-  const view = viewOf(entries)
-  header.entries.forEach((entry, index) => {
-    const at = index * entryBytes
-    view.setUint32(at + entryBlockAt, entry.block, true)
-    view.setUint8(
-      at + entryStateAt,
-      entry.state === 'data' ? stateData : entry.state === 'zero' ? stateZero : stateBase,
-    )
-    if (entry.state === 'data') {
-      view.setUint32(at + entryOffsetAt, entry.offset, true)
-      view.setUint32(at + entryLengthAt, entry.length, true)
-    }
-    entries.set(entry.digest, at + entryDigestAt)
-  })
+  const tail = writeSegmentTail(header, framesBytes)
+  const reread = decodeSegmentTail('segment just written', tail, framesBytes + tail.length)
+  invariant(
+    typeof reread !== 'number' && equalBytes(writeSegmentTail(reread, framesBytes), tail),
+    'a segment reads back as written',
+  )
+  return tail
+}
+
+function writeSegmentTail(header: SegmentHeader, framesBytes: number): Uint8Array<ArrayBuffer> {
+  const entries = writeEntries(header.entries)
   const trailer = new Uint8Array(segmentTrailerBytes)
   const trailerView = viewOf(trailer)
   writePreamble(trailer, 0, segmentVersion, segmentKind)
@@ -102,13 +98,26 @@ export function encodeSegmentTail(header: SegmentHeader, framesBytes: number): U
   trailerView.setUint32(blockBytesAt, header.blockBytes, true)
   trailerView.setUint32(framesBytesAt, framesBytes, true)
   trailer.set(checksumOf(entries, trailer), checksumAt)
-  const tail = concatBytes([entries, trailer])
-  const reread = decodeSegmentTail('segment just written', tail, framesBytes + tail.length)
-  invariant(
-    typeof reread !== 'number' && reread.entries.length === header.entries.length,
-    'a segment reads back as written',
-  )
-  return tail
+  return concatBytes([entries, trailer])
+}
+
+function writeEntries(entries: readonly SegmentEntry[]): Uint8Array {
+  const bytes = new Uint8Array(entries.length * entryBytes)
+  const view = viewOf(bytes)
+  entries.forEach((entry, index) => {
+    const at = index * entryBytes
+    view.setUint32(at + entryBlockAt, entry.block, true)
+    view.setUint8(
+      at + entryStateAt,
+      entry.state === 'data' ? stateData : entry.state === 'zero' ? stateZero : stateBase,
+    )
+    if (entry.state === 'data') {
+      view.setUint32(at + entryOffsetAt, entry.offset, true)
+      view.setUint32(at + entryLengthAt, entry.length, true)
+    }
+    bytes.set(entry.digest, at + entryDigestAt)
+  })
+  return bytes
 }
 
 /** Reads entries and trailer from the last bytes of a segment; a number means that so many of them are needed. */

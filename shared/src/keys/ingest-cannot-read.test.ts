@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -54,6 +54,8 @@ before(async () => {
   const set = setIdFromName(indexKey, 'default')
   haystacks = [
     encodeTenantKeys(document),
+    await readFile(path),
+    ...hexStringsIn(await readFile(path, 'utf8')),
     ...document.indexKeys.flatMap((key) => [Buffer.from(key.encapsulated, 'hex'), Buffer.from(key.sealed, 'hex')]),
     ...document.privateKeyWraps.flatMap((wrap) => [Buffer.from(wrap.sealed, 'hex'), Buffer.from(wrap.salt, 'hex')]),
     Buffer.from(document.mac, 'hex'),
@@ -72,6 +74,11 @@ before(async () => {
 after(async () => {
   await rm(directory, { recursive: true, force: true })
 })
+
+/** What a text holds in hex, as bytes: whatever it is called there. */
+function hexStringsIn(text: string): Uint8Array[] {
+  return (text.match(/[0-9a-f]{32,}/g) ?? []).map((digits) => Buffer.from(digits, 'hex'))
+}
 
 /** Every 32 bytes in a row out of everything ingest has. */
 function* candidateKeys(): Generator<Uint8Array> {

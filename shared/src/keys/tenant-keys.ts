@@ -214,7 +214,8 @@ function hasText(passphrase: string | undefined): passphrase is string {
   return passphrase !== undefined && passphrase !== ''
 }
 
-function identityOf(document: TenantKeysDocument): TenantIdentity {
+/** Whose document it says it is; not authenticated by itself. */
+export function identityOf(document: TenantKeysDocument): TenantIdentity {
   return { repositoryId: asId<Id>(document.repositoryId), tenantId: asId<TenantId>(document.tenantId) }
 }
 

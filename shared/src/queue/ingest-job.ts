@@ -17,10 +17,10 @@ export const ingestJobSchema = Type.Object({
   ...jobPlace,
   chain: idSchema,
   segment: segmentNumberSchema,
-  /** File of the hand-over directory that holds the segment. */
-  segmentPath: Type.String({ minLength: 1, maxLength: 4096 }),
-  /** File of the hand-over directory that holds the session's data key. */
-  keyPath: Type.String({ minLength: 1, maxLength: 4096 }),
+  /** The session's directory in the worker's own hand-over directory; its data key lies there too. */
+  handOver: Type.String({ pattern: '^session-[A-Za-z0-9]{6}$' }),
+  /** The segment in it. */
+  segmentFile: Type.String({ pattern: '^[0-9a-f]{32}-[0-9]{1,10}\\.segment$' }),
 })
 export type IngestJob = Static<typeof ingestJobSchema>
 

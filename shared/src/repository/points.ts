@@ -1,6 +1,6 @@
 import { StrataError, toStrataError } from '../errors.ts'
 import { decodeDocument } from '../format/document.ts'
-import { manifestDigest, manifestType, type Manifest } from '../format/manifest.ts'
+import { manifestDigest, manifestType, type BasePoint, type Manifest } from '../format/manifest.ts'
 import { manifestName, manifestPlaceOf, pointsPrefix, tenantPointsPrefix, type ChainPlace } from '../format/names.ts'
 import { storeRequestsInFlightMax } from '../limits.ts'
 import { asId, type ChainId, type SessionId, type SetId } from '../types.ts'
@@ -52,7 +52,8 @@ export async function readPoint(repository: Repository, set: SetId, sequence: nu
  * the same time.
  */
 export async function* listPoints(repository: Repository, set?: SetId): AsyncGenerator<PointEntry> {
-  yield* mapConcurrently(listSequences(repository, set), storeRequestsInFlightMax, async (place) => {
+  const prefix = set === undefined ? tenantPointsPrefix(repository.tenant) : pointsPrefix(repository.placeOf(set))
+  yield* mapConcurrently(listSequences(repository, prefix), storeRequestsInFlightMax, async (place) => {
     try {
       return await readPoint(repository, place.set, place.sequence)
     } catch (error) {
@@ -64,10 +65,12 @@ export async function* listPoints(repository: Repository, set?: SetId): AsyncGen
 }
 
 /** What lies among them and has no name of ours is passed over (docs/format.md, 2). */
-async function* listSequences(repository: Repository, set?: SetId): AsyncGenerator<{ set: SetId; sequence: number }> {
-  const { tenant } = repository
-  const prefix = set === undefined ? tenantPointsPrefix(tenant) : pointsPrefix(repository.placeOf(set))
-  for await (const { name } of repository.store.list(prefix)) {
+async function* listSequences(
+  { store, tenant }: Repository,
+  prefix: string,
+  options: { startAfter?: string } = {},
+): AsyncGenerator<{ set: SetId; sequence: number }> {
+  for await (const { name } of store.list(prefix, options)) {
     const place = manifestPlaceOf(tenant, name)
     if (place !== undefined) yield place
   }
@@ -82,24 +85,23 @@ export async function latestPoint(repository: Repository, set: SetId): Promise<P
   return sequence === 0 ? undefined : readPoint(repository, set, sequence)
 }
 
-/** The highest sequence number that a set has used, or 0. */
-export async function latestSequence(repository: Repository, set: SetId): Promise<number> {
-  let last = 0
-  for await (const { sequence } of listSequences(repository, set)) last = sequence
+/** The highest sequence number that a set has used, or 0. `after`: one that it is known to have used. */
+export async function latestSequence(repository: Repository, set: SetId, after = 0): Promise<number> {
+  let last = after
+  const place = repository.placeOf(set)
+  const options = after === 0 ? {} : { startAfter: manifestName(place, after) }
+  for await (const { sequence } of listSequences(repository, pointsPrefix(place), options)) last = sequence
   return last
 }
 
 /** The full that `point`'s chain began with. */
 export async function fullOf(repository: Repository, point: Point): Promise<Point> {
-  let current = point
-  while (current.manifest.kind !== 'full') {
-    const base = current.manifest.base
-    if (base === null || base.sequence >= current.sequence) {
-      throw new StrataError('E_HISTORY_BROKEN', `point ${current.manifest.point} names no earlier base`)
-    }
-    current = await readBase(repository, point.set, base)
-  }
-  return current
+  const { full } = point.manifest
+  return full === null ? point : await readBase(repository, point.set, full)
+}
+
+export function baseOf(point: Point): BasePoint {
+  return { point: point.manifest.point, sequence: point.sequence, manifestDigest: point.digest }
 }
 
 /** Reads the point that a session or manifest builds on, and checks that it is the very same one. */
@@ -133,15 +135,25 @@ export async function findPoint(repository: Repository, reference: string): Prom
     throw new StrataError('E_POINT_UNKNOWN', `'${reference}' is neither a point's id nor latest:SET`)
   }
   const found: Point[] = []
+  const unreadable: StrataError[] = []
   for await (const entry of listPoints(repository)) {
-    if (isReadable(entry) && entry.manifest.point.startsWith(reference)) found.push(entry)
+    if (!isReadable(entry)) unreadable.push(entry.error)
+    else if (entry.manifest.point.startsWith(reference)) found.push(entry)
   }
   const [point, another] = found
-  if (point === undefined) throw new StrataError('E_POINT_UNKNOWN', `there is no point '${reference}'`)
+  if (point === undefined) throw unknownPoint(reference, unreadable)
   if (another !== undefined) {
     throw new StrataError('E_POINT_AMBIGUOUS', `${String(found.length)} points begin with '${reference}'`, {
       details: { points: found.map(({ manifest }) => manifest.point) },
     })
   }
   return point
+}
+
+/** A manifest that cannot be read does not tell its point's id: it may be the one that is looked for. */
+function unknownPoint(reference: string, unreadable: readonly StrataError[]): StrataError {
+  const [first] = unreadable
+  if (first === undefined) return new StrataError('E_POINT_UNKNOWN', `there is no point '${reference}'`)
+  const message = `no point that can be read is '${reference}', and ${String(unreadable.length)} cannot be read: ${first.message}`
+  return new StrataError(first.code, message, { cause: first })
 }

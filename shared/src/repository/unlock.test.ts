@@ -124,16 +124,36 @@ test('what can be asked for is what the tenant opens with', async (t) => {
   assert.deepEqual(asked, [{ passphrase: false, keyFile: true }])
 })
 
-test('a damaged keys document of another tenant is in nobody’s way, and one’s own is named', async (t) => {
+test('keys documents that cannot be used are in nobody’s way, and are named where nothing opens', async (t) => {
   const { store, repositoryId } = await newStore()
-  const { keyFile } = await addTenant(store, repositoryId, 'Baker')
-  const other = await addTenant(store, repositoryId, 'Miller')
-  await store.put(tenantKeysName(other.keyring.tenantId, 1), [Buffer.from('{')])
-  const keyring = await keyringPath(t)
-  const opened = await openTenant(store, { keyringPath: keyring, secrets: giving({ keyFile }), random })
+  const { keyring, keyFile } = await addTenant(store, repositoryId, 'Baker')
+  const damaged = await addTenant(store, repositoryId, 'Miller')
+  await store.put(tenantKeysName(damaged.keyring.tenantId, 1), [Buffer.from('{')])
+  // Of another repository, as when one store was copied into another; and one tenant's in the place of another's.
+  const foreign = await addTenant(store, asId<Id>('5'.repeat(32)), 'Smith')
+  const displaced = await addTenant(store, repositoryId, 'Cook')
+  const bytes = await store.get(tenantKeysName(keyring.tenantId, 1))
+  await store.put(tenantKeysName(displaced.keyring.tenantId, 1), [bytes])
+
+  const options = { keyringPath: await keyringPath(t), random }
+  const opened = await openTenant(store, { ...options, secrets: giving({ keyFile }) })
   assert.equal(opened.keyring.tenantName, 'Baker')
-  const secrets = giving({ keyFile: other.keyFile })
-  await assert.rejects(openTenant(store, { keyringPath: keyring, secrets, random }), refusing('E_FORMAT_DAMAGED'))
+  const byName = await openTenant(store, { ...options, secrets: giving({ keyFile }), tenant: 'Baker' })
+  assert.equal(byName.keyring.tenantId, keyring.tenantId)
+  await assert.rejects(openTenant(store, { ...options, secrets: giving({ keyFile: random(32) }) }), (error) => {
+    assert.ok(hasCode(error, 'E_KEY_WRONG'))
+    assert.match(error.message, /the keys of 3 cannot be used/)
+    return true
+  })
+  const said = [
+    [damaged, 'E_FORMAT_DAMAGED'],
+    [foreign, 'E_KEY_FOREIGN'],
+    [displaced, 'E_KEY_FOREIGN'],
+  ] as const
+  for (const [tenant, code] of said) {
+    const wanted = { ...options, secrets: giving({ keyFile: tenant.keyFile }), tenant: tenant.keyring.tenantId }
+    await assert.rejects(openTenant(store, wanted), refusing(code))
+  }
 })
 
 test('a keys document under another number than its own is refused', async (t) => {

@@ -11,7 +11,7 @@ import {
 } from '../format/names.ts'
 import { readKeyring, type Keyring } from '../keys/keyring.ts'
 import { decodeTenantKeys, type TenantKeysDocument } from '../keys/tenant-document.ts'
-import { ingestKeysFrom, openTenantName, unlockTenant, type UnlockSecrets } from '../keys/tenant-keys.ts'
+import { identityOf, ingestKeysFrom, openTenantName, unlockTenant, type UnlockSecrets } from '../keys/tenant-keys.ts'
 import type { TenantPrivateKey } from '../keys/tenant-private-key.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 import { asId, isId, type Id, type TenantId } from '../types.ts'
@@ -79,7 +79,10 @@ export async function unlockRepository(store: ObjectStore, options: UnlockOption
   return { repository, keyring, keyringRebuilt: false, privateKey }
 }
 
-/** The newest keys document of a tenant, not authenticated yet. E_TENANT_UNKNOWN: the store has none. */
+/**
+ * The newest keys document of a tenant, not authenticated yet. E_TENANT_UNKNOWN: the store has none; E_KEY_FOREIGN:
+ * another tenant's lies in its place.
+ */
 export async function readTenantKeys(store: ObjectStore, tenant: TenantId): Promise<TenantKeysDocument> {
   let newest: string | undefined
   for await (const { name } of store.list(tenantKeysPrefix(tenant))) {
@@ -93,6 +96,9 @@ export async function readTenantKeys(store: ObjectStore, tenant: TenantId): Prom
   const document = decodeTenantKeys(await store.get(newest), newest)
   if (newest !== tenantKeysName(tenant, document.revision)) {
     throw damaged(newest, `holds revision ${String(document.revision)}`)
+  }
+  if (document.tenantId !== tenant) {
+    throw new StrataError('E_KEY_FOREIGN', `${newest} holds the keys of tenant ${document.tenantId}`)
   }
   return document
 }
@@ -117,7 +123,7 @@ function requireWanted(keyring: Keyring, { keyringPath, tenant }: UnlockOptions)
 /** Finds the one tenant that opens with the secrets, and rebuilds its keyring. */
 async function findTenant(store: ObjectStore, options: UnlockOptions): Promise<UnlockedTenant> {
   const { repository: repositoryId } = await readRepositoryDocument(store)
-  const candidates = await readCandidates(store, options)
+  const candidates = await readCandidates(store, asId<Id>(repositoryId), options)
   const secrets = await options.secrets(waysOf(candidates.documents))
   if (isEmpty(secrets)) {
     throw new StrataError(
@@ -128,7 +134,7 @@ async function findTenant(store: ObjectStore, options: UnlockOptions): Promise<U
       },
     )
   }
-  const opened = await openCandidates(store, candidates, secrets, asId<Id>(repositoryId))
+  const opened = await openCandidates(store, candidates, secrets)
   const found = onlyOne(store, opened, options)
   const repository = await openRepository(store, found.keyring, options.random)
   return { repository, keyring: found.keyring, keyringRebuilt: true, privateKey: found.privateKey }
@@ -136,23 +142,30 @@ async function findTenant(store: ObjectStore, options: UnlockOptions): Promise<U
 
 interface Candidates {
   readonly documents: readonly TenantKeysDocument[]
-  /** Why keys documents could not be read: that must not keep other tenants from theirs. */
-  readonly failures: readonly StrataError[]
+  /** Why keys documents cannot be used: that must not keep other tenants from theirs. */
+  readonly failures: StrataError[]
 }
 
-async function readCandidates(store: ObjectStore, { tenant }: UnlockOptions): Promise<Candidates> {
+async function readCandidates(store: ObjectStore, repositoryId: Id, { tenant }: UnlockOptions): Promise<Candidates> {
   const documents: TenantKeysDocument[] = []
   const failures: StrataError[] = []
   const wanted = tenant !== undefined && isId(tenant) ? [asId<TenantId>(tenant)] : listTenants(store)
   for await (const id of wanted) {
     try {
-      documents.push(await readTenantKeys(store, id))
+      const document = await readTenantKeys(store, id)
+      if (document.repositoryId === repositoryId) documents.push(document)
+      else failures.push(new StrataError('E_KEY_FOREIGN', `the keys of tenant ${id} are those of another repository`))
     } catch (error) {
-      if (!(error instanceof StrataError) || error.kind !== 'permanent' || error.code.startsWith('E_STORE')) throw error
-      failures.push(error)
+      failures.push(ofOneObject(error))
     }
   }
   return { documents, failures }
+}
+
+/** The error, where it says something of one object only; anything else ends the search. */
+function ofOneObject(error: unknown): StrataError {
+  if (error instanceof StrataError && error.kind === 'permanent' && !error.code.startsWith('E_STORE')) return error
+  throw error
 }
 
 /**
@@ -188,28 +201,40 @@ async function openCandidates(
   store: ObjectStore,
   { documents, failures }: Candidates,
   secrets: UnlockSecrets,
-  repositoryId: Id,
 ): Promise<OpenedCandidate[]> {
   const opened: OpenedCandidate[] = []
   let refusal: StrataError | undefined
   for (const document of documents) {
     try {
-      const identity = { repositoryId, tenantId: asId<TenantId>(document.tenantId) }
-      const privateKey = await unlockTenant(document, secrets, identity)
+      const privateKey = await unlockTenant(document, secrets, identityOf(document))
       const keys = await ingestKeysFrom(document, privateKey)
       opened.push({ keyring: { ...keys, tenantName: openTenantName(document, keys) }, privateKey })
     } catch (error) {
-      if (!hasCode(error, 'E_KEY_WRONG', 'E_KEY_MISSING')) throw error
       // A secret that was tried says more than one that no tenant asks for.
-      if (refusal?.code !== 'E_KEY_WRONG') refusal = error
+      if (!hasCode(error, 'E_KEY_WRONG', 'E_KEY_MISSING')) failures.push(ofOneObject(error))
+      else if (refusal?.code !== 'E_KEY_WRONG') refusal = error
     }
   }
   if (opened.length > 0) return opened
+  throw whyNoneOpens(store, documents.length, refusal, failures)
+}
+
+function whyNoneOpens(
+  store: ObjectStore,
+  tenants: number,
+  refusal: StrataError | undefined,
+  failures: readonly StrataError[],
+): StrataError {
   const [failure] = failures
-  if (failure !== undefined) throw failure
-  if (refusal === undefined) throw new StrataError('E_TENANT_UNKNOWN', `${store.description} has no tenant yet`)
-  if (documents.length === 1) throw refusal
-  throw new StrataError(refusal.code, `what was given opens none of the ${String(documents.length)} tenants`)
+  if (refusal === undefined) {
+    return failure ?? new StrataError('E_TENANT_UNKNOWN', `${store.description} has no tenant yet`)
+  }
+  const [what, cause] =
+    tenants === 1 ? [refusal.message, refusal] : [`what was given opens none of ${String(tenants)} tenants`, undefined]
+  if (failure === undefined) return cause ?? new StrataError(refusal.code, what)
+  // The tenant that is looked for may be the one whose keys cannot be used.
+  const message = `${what}; and the keys of ${String(failures.length)} cannot be used: ${failure.code}: ${failure.message}`
+  return new StrataError(refusal.code, message, { details: { failures: failures.map(({ message }) => message) } })
 }
 
 function onlyOne(store: ObjectStore, opened: readonly OpenedCandidate[], { tenant }: UnlockOptions): OpenedCandidate {

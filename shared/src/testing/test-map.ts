@@ -81,6 +81,7 @@ function pointOf(
     sequence: number,
     kind: base === null ? 'full' : 'incremental',
     base: null,
+    full: null,
     previous: null,
     createdAt: '2026-01-01T00:00:00.000Z',
     capturedAt: '2026-01-01T00:00:00.000Z',

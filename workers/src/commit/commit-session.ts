@@ -20,7 +20,7 @@ import type { WrappedDataKey } from '@strata/shared/format/wrapped-key.ts'
 import { pointsPerSetMax } from '@strata/shared/limits.ts'
 import { writeMap, type WrittenMap } from '@strata/shared/repository/map-writer.ts'
 import { PointMap } from '@strata/shared/repository/point-map.ts'
-import { latestSequence, readBase, readPoint } from '@strata/shared/repository/points.ts'
+import { baseOf, latestSequence, readBase, readPoint } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { asId, type ChainId, type KeyId, type SessionId, type SetId } from '@strata/shared/types.ts'
 import { readingBase } from '../base-errors.ts'
@@ -41,7 +41,7 @@ const sequenceTriesMax = 100
 export async function commitSession(repository: Repository, set: SetId, session: SessionId): Promise<CommitResult> {
   const setPlace = repository.placeOf(set)
   const { open, end } = await readSessionDocuments(repository, setPlace, session)
-  const latest = await latestSequence(repository, set)
+  const latest = await latestSequence(repository, set, open.sequenceAtOpen)
   const published = await findPublished(repository, set, open, latest)
   if (published !== undefined) return published
   const place: SessionPlace = { ...setPlace, chain: asId<ChainId>(open.chain), session }
@@ -57,7 +57,7 @@ export async function commitSession(repository: Repository, set: SetId, session:
     newKeys: packs.hasRecords ? [wrappedKeyOf(open)] : [],
   })
   requireContentRoots(open, end, map)
-  return publish(repository, setPlace, manifestOf(open, end, map, packs.storedBytes), latest)
+  return publish(repository, setPlace, manifestOf(open, end, base, map, packs.storedBytes), latest)
 }
 
 async function openBase(repository: Repository, set: SetId, base: BasePoint): Promise<PointMap> {
@@ -135,6 +135,7 @@ function requireContentRoots(open: Session, end: SessionEnd, map: WrittenMap): v
 function manifestOf(
   open: Session,
   end: SessionEnd,
+  base: PointMap | null,
   map: WrittenMap,
   packsBytes: number,
 ): Omit<Manifest, 'sequence' | 'previous' | 'createdAt'> {
@@ -147,6 +148,7 @@ function manifestOf(
     chain: open.chain,
     kind: open.kind,
     base: open.base,
+    full: base === null ? null : (base.point.manifest.full ?? baseOf(base.point)),
     capturedAt: end.capturedAt,
     consistency: end.consistency,
     machine: end.machine,

@@ -9,13 +9,19 @@ import {
 import {
   decodePackTail,
   openDataFooter,
+  packTailBytes,
   trailerBytes,
   type DataFooter,
   type Piece,
 } from '@strata/shared/format/pack.ts'
 import type { Session } from '@strata/shared/format/session.ts'
 import { diskCounts } from '@strata/shared/format/root.ts'
-import { footerGuessBytes, pageEntriesMax, storeRequestsInFlightMax } from '@strata/shared/limits.ts'
+import {
+  footerGuessBytes,
+  packTailBytesKeptMax,
+  pageEntriesMax,
+  storeRequestsInFlightMax,
+} from '@strata/shared/limits.ts'
 import { mapConcurrently } from '@strata/shared/repository/concurrency.ts'
 import type { BlockChange, PageChanges } from '@strata/shared/repository/map-writer.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
@@ -28,6 +34,8 @@ interface ChosenPack {
   readonly disk: number
   readonly firstBlock: number
   readonly lastBlock: number
+  /** Its end, sealed as it is stored, where there is room for it: opened again when its turn comes. */
+  readonly tail: Uint8Array | undefined
 }
 
 interface Footer {
@@ -35,27 +43,17 @@ interface Footer {
   readonly pieces: readonly Piece[]
 }
 
-/** Footers that are kept in memory; past that they are read again when their turn comes. */
-const footersKeptMax = 2048
-
 /** The packs of one session: one listing, one request a segment, whatever the number of attempts. */
 export class SessionPacks {
   readonly storedBytes: number
   readonly #repository: Repository
   readonly #place: SessionPlace
   readonly #packs: readonly ChosenPack[]
-  readonly #footers: Map<number, Footer>
 
-  private constructor(
-    repository: Repository,
-    place: SessionPlace,
-    packs: readonly ChosenPack[],
-    footers: Map<number, Footer>,
-  ) {
+  private constructor(repository: Repository, place: SessionPlace, packs: readonly ChosenPack[]) {
     this.#repository = repository
     this.#place = place
     this.#packs = packs
-    this.#footers = footers
     this.storedBytes = packs.reduce((sum, pack) => sum + pack.packBytes, 0)
   }
 
@@ -73,8 +71,8 @@ export class SessionPacks {
     const attempts = await listAttempts(repository, place)
     const numbers = Array.from({ length: segments }, (_, number) => number)
     const packs: ChosenPack[] = []
-    const footers = new Map<number, Footer>()
     const missing: number[] = []
+    let tailBytesFree = packTailBytesKeptMax
     const chosen = mapConcurrently(numbers, storeRequestsInFlightMax, (number) =>
       chooseAttempt(repository, place, session, attempts.get(number) ?? []),
     )
@@ -82,8 +80,9 @@ export class SessionPacks {
     for await (const found of chosen) {
       if (found === undefined) missing.push(number)
       else {
-        packs.push(found.pack)
-        if (footers.size < footersKeptMax) footers.set(number, found.footer)
+        const tailBytes = found.tail?.length ?? 0
+        packs.push(tailBytes <= tailBytesFree ? found : { ...found, tail: undefined })
+        tailBytesFree -= Math.min(tailBytes, tailBytesFree)
       }
       number += 1
     }
@@ -97,7 +96,7 @@ export class SessionPacks {
         },
       )
     }
-    return new SessionPacks(repository, place, packs, footers)
+    return new SessionPacks(repository, place, packs)
   }
 
   /**
@@ -133,14 +132,9 @@ export class SessionPacks {
     }
   }
 
-  async #footer(pack: ChosenPack): Promise<Footer> {
-    const number = pack.reference.number
-    const kept = this.#footers.get(number)
-    if (kept !== undefined) {
-      this.#footers.delete(number)
-      return kept
-    }
-    return readFooter(this.#repository, this.#place, pack.reference, pack.packBytes)
+  async #footer({ reference, packBytes, tail }: ChosenPack): Promise<Footer> {
+    const bytes = tail ?? (await readPackTail(this.#repository, this.#place, reference, packBytes))
+    return openFooter(this.#repository, this.#place, reference, packBytes, bytes)
   }
 }
 
@@ -210,12 +204,14 @@ async function chooseAttempt(
   place: SessionPlace,
   session: Session,
   attempts: readonly Attempt[],
-): Promise<{ pack: ChosenPack; footer: Footer } | undefined> {
+): Promise<ChosenPack | undefined> {
   for (const { reference, packBytes } of attempts) {
     if (packBytes < trailerBytes) continue
+    let tail: Uint8Array
     let footer: Footer
     try {
-      footer = await readFooter(repository, place, reference, packBytes)
+      tail = await readPackTail(repository, place, reference, packBytes)
+      footer = openFooter(repository, place, reference, packBytes, tail)
     } catch (error) {
       // A pack that is damaged is as good as none: another attempt may be whole, else the segment counts as missing.
       if (
@@ -230,32 +226,44 @@ async function chooseAttempt(
     if (disk === undefined || segment !== reference.number) continue
     if (lastBlock >= diskCounts(disk.sizeBytes, disk.blockBytes).blocks) continue
     return {
-      pack: {
-        reference,
-        packBytes,
-        records: footer.pieces.length,
-        disk: diskIndex,
-        firstBlock: entries[0]?.block ?? 0,
-        lastBlock,
-      },
-      footer,
+      reference,
+      packBytes,
+      records: footer.pieces.length,
+      disk: diskIndex,
+      firstBlock: entries[0]?.block ?? 0,
+      lastBlock,
+      tail,
     }
   }
   return undefined
 }
 
-async function readFooter(
+/** The end of a pack: trailer, footer and open section, and nothing else. */
+async function readPackTail(
   repository: Repository,
   place: SessionPlace,
   reference: PackReference,
   packBytes: number,
-): Promise<Footer> {
+): Promise<Uint8Array> {
   const name = packName(place, 'data', reference)
-  const readTail = (bytes: number): Promise<Uint8Array> =>
+  const read = (bytes: number): Promise<Uint8Array> =>
     repository.store.get(name, { offset: packBytes - bytes, length: bytes })
-  const guess = Math.min(packBytes, footerGuessBytes)
-  let tail = decodePackTail(name, await readTail(guess), packBytes)
-  if (typeof tail === 'number') tail = decodePackTail(name, await readTail(tail), packBytes)
+  const guess = await read(Math.min(packBytes, footerGuessBytes))
+  const tail = decodePackTail(name, guess, packBytes)
+  if (typeof tail === 'number') return await read(tail)
+  // A copy, so that what is kept is not the whole guess.
+  return guess.slice(guess.length - packTailBytes(tail))
+}
+
+function openFooter(
+  repository: Repository,
+  place: SessionPlace,
+  reference: PackReference,
+  packBytes: number,
+  bytes: Uint8Array,
+): Footer {
+  const name = packName(place, 'data', reference)
+  const tail = decodePackTail(name, bytes, packBytes)
   invariant(typeof tail !== 'number', 'the tail has the length that it asked for')
   // The reference's own number is part of the authenticated name, so a pack under a foreign name does not open.
   return { footer: openDataFooter(name, tail, repository.indexKeys), pieces: tail.pieces }

@@ -24,6 +24,7 @@ function manifestWith(...disks: readonly DiskDescription[]): Manifest {
     sequence: 1,
     kind: 'full',
     base: null,
+    full: null,
     previous: null,
     createdAt: '2026-01-01T00:00:00.000Z',
     capturedAt: '2026-01-01T00:00:00.000Z',

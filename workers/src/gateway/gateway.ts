@@ -1,7 +1,6 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, dirname } from 'node:path'
 import type { Clock } from '@strata/shared/clock.ts'
-import { invariant, StrataError, systemErrorCode } from '@strata/shared/errors.ts'
+import { invariant, StrataError } from '@strata/shared/errors.ts'
 import { concatBytes } from '@strata/shared/format/bytes.ts'
 import { encodeDocument } from '@strata/shared/format/document.ts'
 import {
@@ -19,11 +18,13 @@ import {
   clockSkewWarnMs,
   pageEntriesMax,
   segmentsPerSessionMax,
+  sendingsPerSegmentMax,
   sessionLifeMs,
 } from '@strata/shared/limits.ts'
 import type { CommittedPoint, FinishRequest, OpenRequest } from '@strata/shared/protocol/uplink.ts'
 import { PointMap } from '@strata/shared/repository/point-map.ts'
 import {
+  baseOf,
   fullOf,
   latestPoint,
   latestSequence,
@@ -37,6 +38,7 @@ import { asId, idBytes, idFromBytes, type ChainId, type SessionId, type SetId } 
 import { readingBase } from '../base-errors.ts'
 import { describeNewDisks, judgeDisks } from './disk-rules.ts'
 import type { HandOver } from '../local/hand-over.ts'
+import { createSessionHandOver, removeSessionHandOver, type SessionHandOver } from '../local/session-hand-over.ts'
 import type { JobQueues } from './job-queues.ts'
 
 /** What an agent is told of its session; everything here can be sent over a wire. */
@@ -57,8 +59,7 @@ export interface SessionInfo {
 interface OpenSession {
   readonly place: SessionPlace
   readonly base: PointMap | null
-  readonly handOver: string
-  readonly keyPath: string
+  readonly handOver: SessionHandOver
   readonly sendings: Map<number, number>
   /** Segments that the workers have. */
   readonly underWay: Set<Promise<unknown>>
@@ -116,18 +117,17 @@ export class Gateway {
     }
     const name = sessionName(place, session)
     const bytes = encodeDocument(sessionType, name, document, repository.indexKeys, repository.nonce())
-    const { handOver, keyPath } = await this.#makeHandOver(dataKey.key)
+    const handOver = await createSessionHandOver(this.#handOver.path, dataKey)
     try {
       await repository.store.put(name, [bytes], { ifAbsent: true })
     } catch (error) {
-      await rm(handOver, { recursive: true, force: true })
+      await removeSessionHandOver(handOver)
       throw error
     }
     this.#sessions.set(session, {
       place,
       base: plan.map,
       handOver,
-      keyPath,
       sendings: new Map(),
       underWay: new Set(),
       finishing: 0,
@@ -143,7 +143,7 @@ export class Gateway {
       blockDigestKey: keys.block,
       treeDigestKey: keys.tree,
       warnings,
-      spoolDirectory: handOver,
+      spoolDirectory: handOver.path,
       segmentBytesMax: this.#handOver.segmentBytes,
     }
   }
@@ -168,11 +168,16 @@ export class Gateway {
   async sent(session: SessionId, segment: number, segmentPath: string): Promise<void> {
     const open = this.#session(session)
     if (segment >= segmentsPerSessionMax) throw new StrataError('E_LIMIT', `segment ${String(segment)}`)
+    if (dirname(segmentPath) !== open.handOver.path) {
+      throw new StrataError('E_HANDOVER_LOST', `${segmentPath} is not in the hand-over directory of its session`)
+    }
     const sending = (open.sendings.get(segment) ?? 0) + 1
+    if (sending > sendingsPerSegmentMax)
+      throw new StrataError('E_LIMIT', `segment ${String(segment)} was sent too often`)
     open.sendings.set(segment, sending)
     const { tenant, set, chain } = open.place
     const work = this.#queues.ingest(
-      { tenant, set, chain, session, segment, segmentPath, keyPath: open.keyPath },
+      { tenant, set, chain, session, segment, handOver: open.handOver.name, segmentFile: basename(segmentPath) },
       sending,
     )
     open.underWay.add(work)
@@ -238,24 +243,9 @@ export class Gateway {
     for (const open of this.#sessions.values()) await this.#forget(open)
   }
 
-  async #makeHandOver(dataKey: Uint8Array): Promise<{ handOver: string; keyPath: string }> {
-    const { path } = this.#handOver
-    try {
-      const handOver = await mkdtemp(join(path, 'session-'))
-      const keyPath = join(handOver, 'key')
-      await writeFile(keyPath, dataKey, { mode: 0o600 })
-      return { handOver, keyPath }
-    } catch (error) {
-      const reason = systemErrorCode(error) ?? String(error)
-      throw new StrataError('E_HANDOVER_SPACE', `a session's directory could not be made in ${path}: ${reason}`, {
-        cause: error,
-      })
-    }
-  }
-
   async #forget(open: OpenSession): Promise<void> {
     this.#sessions.delete(open.place.session)
-    await rm(open.handOver, { recursive: true, force: true })
+    await removeSessionHandOver(open.handOver)
   }
 
   #session(session: SessionId): OpenSession {
@@ -311,8 +301,4 @@ function clockWarnings(storeMs: number, ownMs: number): Warning[] {
   const minutes = String(Math.round(Math.abs(aheadMs) / 60_000))
   const message = `this machine's clock is ${minutes} minutes ${aheadMs > 0 ? 'ahead of' : 'behind'} the store's; points carry the store's time`
   return [{ code: 'W_CLOCK_SKEW', message }]
-}
-
-function baseOf(point: Point): BasePoint {
-  return { point: point.manifest.point, sequence: point.sequence, manifestDigest: point.digest }
 }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Queue, QueueEvents, type Job, type JobsOptions } from 'bullmq'
 import { StrataError } from '@strata/shared/errors.ts'
-import { jobCheckIntervalMs } from '@strata/shared/limits.ts'
+import { jobAttemptsMax, jobCheckIntervalMs } from '@strata/shared/limits.ts'
 import { commitJobId, commitQueue, type CommitJob, type CommitJobResult } from '@strata/shared/queue/commit-job.ts'
 import { ingestJobId, ingestQueue, type IngestJob, type IngestResult } from '@strata/shared/queue/ingest-job.ts'
 import { fromJobError } from '../queue-error.ts'
@@ -14,7 +14,7 @@ export interface QueuePlace {
 }
 
 const options: JobsOptions = {
-  attempts: 4,
+  attempts: jobAttemptsMax,
   backoff: { type: 'exponential', delay: 500 },
   removeOnComplete: { count: 100 },
   removeOnFail: { count: 100 },

@@ -1,15 +1,15 @@
-import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { Piscina } from 'piscina'
-import { errorFromDocument, StrataError, systemErrorCode } from '@strata/shared/errors.ts'
+import { errorFromDocument, StrataError } from '@strata/shared/errors.ts'
 import { decodeDocument } from '@strata/shared/format/document.ts'
 import { attemptFromBytes, packName, sessionName, type SessionPlace } from '@strata/shared/format/names.ts'
 import { sessionType, type Session } from '@strata/shared/format/session.ts'
-import { keyBytes } from '@strata/shared/format/xaes.ts'
 import type { IngestJob, IngestResult } from '@strata/shared/queue/ingest-job.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { asId, type ChainId, type SessionId, type SetId } from '@strata/shared/types.ts'
 import type { SegmentAnswer, SegmentTask } from './ingest-thread.ts'
 import { threadArguments } from '@strata/shared/threads.ts'
+import { readDataKey } from '../local/session-hand-over.ts'
 import { packRoomBytes } from './pack-room.ts'
 
 /** Level 1 stores some 8 % more than level 3 and is 1.6 times as fast: docs/decisions/0006-compression.md. */
@@ -20,13 +20,15 @@ const sessionsKeptMax = 64
 /** Turns segments into packs: one job, one attempt, one pack of its own name. */
 export class Ingest {
   readonly #repository: Repository
+  readonly #handOverDirectory: string
   readonly #pool: Piscina<SegmentTask, SegmentAnswer>
   readonly #sessions = new Map<string, Promise<Session>>()
   /** Memory for packs, used again: as much as there were jobs at a time. */
   readonly #rooms: ArrayBuffer[] = []
 
-  constructor(repository: Repository, threads: number) {
+  constructor(repository: Repository, handOverDirectory: string, threads: number) {
     this.#repository = repository
+    this.#handOverDirectory = handOverDirectory
     this.#pool = new Piscina<SegmentTask, SegmentAnswer>({
       filename: new URL('./ingest-thread.ts', import.meta.url).href,
       minThreads: threads,
@@ -39,23 +41,26 @@ export class Ingest {
 
   async run(job: IngestJob): Promise<IngestResult> {
     const repository = this.#repository
+    if (job.tenant !== repository.tenant) throw new StrataError('E_BUG', `a job of tenant ${job.tenant}`)
     const place: SessionPlace = {
       ...repository.placeOf(asId<SetId>(job.set)),
       chain: asId<ChainId>(job.chain),
       session: asId<SessionId>(job.session),
     }
-    const [session, dataKey] = await Promise.all([this.#session(place), readDataKey(job.keyPath)])
+    const session = await this.#session(place)
+    const { keyId } = session.dataKey
+    const dataKey = await readDataKey(this.#handOverDirectory, job.handOver, keyId)
     const attempt = attemptFromBytes(repository.random(attemptBytes))
     const name = packName(place, 'data', { session: place.session, number: job.segment, attempt })
     const { ingestKeys } = repository
     const room = this.#rooms.pop() ?? new ArrayBuffer(packRoomBytes)
     const task: SegmentTask = {
-      segmentPath: job.segmentPath,
+      segmentPath: join(this.#handOverDirectory, job.handOver, job.segmentFile),
       session: job.session,
       segment: job.segment,
       disks: session.disks.map(({ blockBytes, sizeBytes }) => ({ blockBytes, sizeBytes })),
       packName: name,
-      dataKeyId: session.dataKey.keyId,
+      dataKeyId: keyId,
       dataKey,
       blockDigestKey: repository.digestKeysOf(place.set).block,
       indexKey: currentIndexKey(repository),
@@ -98,16 +103,4 @@ function currentIndexKey(repository: Repository): Uint8Array {
   const key = indexKeys.get(currentGeneration)
   if (key === undefined) throw new StrataError('E_BUG', 'a tenant without its current index key')
   return key
-}
-
-/** The key lies in the hand-over directory only as long as its session runs. */
-async function readDataKey(path: string): Promise<Uint8Array> {
-  try {
-    const key = new Uint8Array(await readFile(path))
-    if (key.length === keyBytes) return key
-    throw new StrataError('E_HANDOVER_LOST', `the data key in ${path} has ${String(key.length)} bytes`)
-  } catch (error) {
-    if (systemErrorCode(error) !== 'ENOENT') throw error
-    throw new StrataError('E_HANDOVER_LOST', `the data key in ${path} is gone: its session is over`, { cause: error })
-  }
 }

@@ -14,7 +14,7 @@ export interface HistoryDamage {
 
 /**
  * Checks the points of one set, by ascending sequence number: numbers without gaps from 1 on, each manifest naming the
- * digest of the one before it, each base there as it was built on. A cut-off end cannot be seen in the store alone.
+ * digest of the one before it, each base and full there as they were built on. A cut-off end cannot be seen in the store alone.
  */
 export function checkHistory(entries: readonly PointEntry[]): HistoryDamage[] {
   const found: HistoryDamage[] = []
@@ -41,12 +41,17 @@ export function checkHistory(entries: readonly PointEntry[]): HistoryDamage[] {
 }
 
 function checkBase(point: Point, digests: ReadonlyMap<number, string>): HistoryDamage[] {
-  const { base, kind } = point.manifest
-  if (base === null) return kind === 'full' ? [] : [broken(point, `is ${kind} and names no base`)]
-  const digest = digests.get(base.sequence)
-  if (digest === base.manifestDigest) return []
-  const what = digest === undefined ? 'is missing or unreadable' : 'is another one than it was made from'
-  return [broken(point, `its base, number ${String(base.sequence)}, ${what}`)]
+  const { base, full, kind } = point.manifest
+  if (base === null || full === null) return kind === 'full' ? [] : [broken(point, `is ${kind} and names no base`)]
+  const found = (['base', 'full'] as const).flatMap((role) => {
+    const { sequence, manifestDigest } = { base, full }[role]
+    const digest = digests.get(sequence)
+    if (digest === manifestDigest) return []
+    const what = digest === undefined ? 'is missing or unreadable' : 'is another one than it was made from'
+    return [broken(point, `its ${role}, number ${String(sequence)}, ${what}`)]
+  })
+  // Where one point is both, it is told once.
+  return base.sequence === full.sequence ? found.slice(0, 1) : found
 }
 
 function gap({ set, sequence }: PointEntry, expected: number): HistoryDamage {
