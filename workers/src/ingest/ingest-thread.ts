@@ -16,6 +16,7 @@ import { encodePackTail, packKinds, sealDataFooter, type FooterEntry, type Piece
 import {
   codecStored,
   codecZstd,
+  decodeRecord,
   recordAad,
   recordHeaderBytes,
   writeRecordHeader,
@@ -235,10 +236,11 @@ class PackBuilder {
   #seal(frame: Uint8Array, digest: Uint8Array): void {
     const compressed = compressor.compress2(scratch, frame)
     const worth = compressed < frame.length
+    const codec = worth ? codecZstd : codecStored
     const offset = this.#size
     const nonce = this.#nonces.next()
     writeRecordHeader(this.#room, offset, {
-      codec: worth ? codecZstd : codecStored,
+      codec,
       plainBytes: frame.length,
       keyIdBytes: this.#keyIdBytes,
       nonce,
@@ -246,6 +248,8 @@ class PackBuilder {
     const aad = recordAad(this.#room.subarray(offset, offset + recordHeaderBytes), digest)
     const plain = worth ? scratch.subarray(0, compressed) : frame
     const length = recordHeaderBytes + this.#sealing.sealInto(this.#room, offset + recordHeaderBytes, nonce, aad, plain)
+    const reread = decodeRecord(this.#room.subarray(offset, offset + length))
+    invariant(reread.codec === codec && reread.plainBytes === frame.length, 'a record reads back as written')
     this.#size += length
     this.#pieces.push({ offset, length, hash: sealedHash(this.#room.subarray(offset, this.#size)) })
   }
