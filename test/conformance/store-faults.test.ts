@@ -94,6 +94,7 @@ describeWith(cephRgwRequirement, 'S3 store behind a bad connection', () => {
     [501, 'NotImplemented', 'E_STORE_PROTOCOL'],
     [400, 'InvalidArgument', 'E_STORE_PROTOCOL'],
   ])
+  describeForeignAnswers(s3)
 
   test("a clock that is a day wrong is corrected by the store's own", async () => {
     const server = await startCephRgw()
@@ -129,6 +130,7 @@ describe('Azure store behind a bad connection', () => {
     [409, 'BlobArchived', 'E_STORE_PROTOCOL'],
     [400, 'InvalidHeaderValue', 'E_STORE_PROTOCOL'],
   ])
+  describeForeignAnswers(azure)
 })
 
 const impatientOptions = { clock: impatientClock, randomBytes: systemRandomBytes }
@@ -323,9 +325,7 @@ function describeMapping(dialect: Dialect, table: readonly (readonly [number, st
 
     for (const [status, serverCode, expected] of table) {
       test(`${String(status)} ${serverCode} is ${expected}`, async () => {
-        const endpoint = encodeURIComponent(dialect === s3 ? injector.origin : `${injector.origin}/account`)
-        const url = dialect === s3 ? `s3://bucket?endpoint=${endpoint}` : `azure://container?endpoint=${endpoint}`
-        const store = dialect.open(url, unusedKeys)
+        const store = openAlone(dialect, injector)
         injector.setPlan(() => dialect.error(status, serverCode))
         const calls = [
           store.put('object', [bytesOf(10)]),
@@ -344,6 +344,67 @@ function describeMapping(dialect: Dialect, table: readonly (readonly [number, st
       })
     }
   })
+}
+
+/** What stands between a store and us (a load balancer, a proxy) does not speak the store's protocol when it refuses. */
+function describeForeignAnswers(dialect: Dialect): void {
+  const page = '<html>\r\n<head><title>Sorry</title></head>\r\n<body>\r\n<hr><center>nginx</center></body></html>'
+  const bodies = {
+    HTML: ['text/html', page],
+    text: ['text/plain', 'upstream connect error'],
+    JSON: ['application/json', '{"message": "Too many requests"}'],
+    'broken JSON': ['application/json', '{"message'],
+    'XML of another kind': ['application/xml', '<oops>'],
+    nothing: [undefined, ''],
+  } as const
+  const expectedOf: Readonly<Record<number, ErrorCode>> = {
+    429: 'E_STORE_BUSY',
+    502: 'E_STORE_UNREACHABLE',
+    503: 'E_STORE_BUSY',
+    504: 'E_STORE_UNREACHABLE',
+  }
+
+  describe('what something on the way answers', () => {
+    let injector: FaultInjector
+    before(async () => {
+      injector = await startFaultInjector()
+    })
+    after(async () => {
+      await injector.stop()
+    })
+
+    for (const [what, [contentType, body]] of Object.entries(bodies)) {
+      test(`is told by its status, whatever the body is: ${what}`, async () => {
+        for (const [status, expected] of Object.entries(expectedOf)) {
+          const store = openAlone(dialect, injector)
+          const headers = contentType === undefined ? {} : { 'content-type': contentType }
+          injector.setPlan(() => ({ kind: 'answer', status: Number(status), headers, body }))
+          const calls = [
+            store.put('object', [bytesOf(10)]),
+            store.put('object', [bytesOf(10)], { ifAbsent: true }),
+            store.get('object'),
+            store.get('object', { offset: 1, length: 2 }),
+            store.head('object'),
+            namesIn(store, ''),
+            store.delete('object'),
+            store.now(),
+          ]
+          for (const error of await Promise.all(calls.map(errorOf))) {
+            assert.equal(error.code, expected, error.message)
+            assert.match(error.message, new RegExp(`HTTP ${status}`))
+          }
+          await store.close()
+        }
+      })
+    }
+  })
+}
+
+/** A store on the injector, behind which nothing is. */
+function openAlone(dialect: Dialect, injector: FaultInjector): ObjectStore {
+  const endpoint = encodeURIComponent(dialect === s3 ? injector.origin : `${injector.origin}/account`)
+  const url = dialect === s3 ? `s3://bucket?endpoint=${endpoint}` : `azure://container?endpoint=${endpoint}`
+  return dialect.open(url, unusedKeys)
 }
 
 const unusedKeys = {

@@ -303,13 +303,24 @@ function checksumOf(parts: readonly Uint8Array[]): string {
   return bytes.toString('base64')
 }
 
+const refusalStatusMin = 400
+
 function failureOf(error: unknown): HttpFailure {
   if (error instanceof S3ServiceException) {
     const { httpStatusCode, requestId } = error.$metadata
     return { status: httpStatusCode, code: error.name, requestId }
   }
   const isProvider = error instanceof Error && error.name.endsWith('ProviderError')
-  return { status: undefined, code: isProvider ? error.name : undefined, requestId: undefined }
+  return { status: refusalOf(error), code: isProvider ? error.name : undefined, requestId: undefined }
+}
+
+/**
+ * The status of a refusal whose body is none of S3's (a load balancer's page): the SDK throws whatever its parser
+ * threw, with the status noted on it. Below 400 a body that cannot be read stays what is wrong.
+ */
+function refusalOf(error: unknown): number | undefined {
+  const status = (error as { $metadata?: { httpStatusCode?: number } } | undefined)?.$metadata?.httpStatusCode
+  return status !== undefined && status >= refusalStatusMin ? status : undefined
 }
 
 function objectInfo(name: string, sizeBytes: number | undefined, modified: Date | undefined): ObjectInfo {
