@@ -220,6 +220,29 @@ function describeFaults(dialect: Dialect): void {
     assert.equal(injector.seen.length, storeAttemptsMax)
   })
 
+  test('a listing or a refusal that breaks off says nothing, and is asked for again', async () => {
+    const { raw, store } = await open(() => undefined)
+    await raw.put('object', [bytesOf(10)])
+    const calls: readonly [string, (store: ObjectStore) => Promise<unknown>][] = [
+      ['object', async (one) => (await namesIn(one, '')).join()],
+      ['E_OBJECT_MISSING', async (one) => await one.get('missing')],
+      ['E_OBJECT_TRUNCATED', async (one) => await one.get('object', { offset: 100, length: 10 })],
+      [
+        'E_OBJECT_EXISTS',
+        async (one) => {
+          await one.put('object', [bytesOf(7)], { ifAbsent: true })
+        },
+      ],
+    ]
+    for (const [expected, call] of calls) {
+      injector.setPlan(() => ({ kind: 'cut-answer' }))
+      await rejects(call(raw), 'E_STORE_UNREACHABLE')
+      injector.setPlan((_, index) => (index === 0 ? { kind: 'cut-answer' } : undefined))
+      const outcome = await call(store).catch((error: unknown) => (error as StrataError).code)
+      assert.equal(outcome, expected)
+    }
+  })
+
   test('every call lives through a cut connection and a busy server', async () => {
     const calls: ((store: ObjectStore) => Promise<unknown>)[] = [
       async (store) => {

@@ -9,7 +9,7 @@ import { StrataError } from '../errors.ts'
 import { listPageObjectsMax, storeRequestTimeoutMs, storeRequestsInFlightMax } from '../limits.ts'
 import { azureServiceClient } from './azure-client.ts'
 import { receiveObject } from './http-download.ts'
-import { httpError } from './http-errors.ts'
+import { brokenBodyError, httpError } from './http-errors.ts'
 import type { HttpFailure } from './http-errors.ts'
 import { RequestGate, httpAgents, uploadStream, withIdleLimit } from './http-transfer.ts'
 import type { HttpAgents } from './http-transfer.ts'
@@ -192,7 +192,8 @@ class AzureStore implements ObjectStore {
     try {
       return await this.#gate.run(async () => await observed(this.#onRequest, kind, limited, bytes))
     } catch (error) {
-      throw httpError(error, failureOf(error), `${doing} in ${this.description}`)
+      const what = `${doing} in ${this.description}`
+      throw isBrokenOff(error) ? brokenBodyError(error, what) : httpError(error, failureOf(error), what)
     }
   }
 
@@ -277,6 +278,11 @@ function failureOf(error: unknown): HttpFailure {
   if (status === undefined) return { status, code: undefined, requestId: undefined }
   const headers = error.response?.headers
   return { status, code: headers?.get('x-ms-error-code') ?? error.code, requestId: headers?.get('x-ms-request-id') }
+}
+
+/** What the SDK could not read to its end. Of an answer that is whole and cannot be parsed it knows the status. */
+function isBrokenOff(error: unknown): boolean {
+  return error instanceof RestError && error.code === RestError.PARSE_ERROR && error.statusCode === undefined
 }
 
 /** Names have no space in them. */

@@ -118,15 +118,15 @@ function byServerStatus(status: number | undefined): ErrorCode {
 /** No answer came, or it broke off. */
 export function networkError(error: unknown, doing: string): StrataError {
   if (error instanceof StrataError) return error
-  const system = networkCode(error)
   if (error instanceof IdleError || error instanceof BodyLengthError) {
     return new StrataError('E_STORE_UNREACHABLE', `${doing} failed: ${error.message}`)
   }
-  if (system !== undefined && transientNetworkCodes.has(system)) {
+  const system = connectionFailure(error)
+  if (system !== undefined) {
     return new StrataError('E_STORE_UNREACHABLE', `${doing} failed: ${system}`, { details: { system } })
   }
   if (isTimeout(error)) return new StrataError('E_STORE_UNREACHABLE', `${doing} failed: timed out`)
-  const what = system ?? (error instanceof Error ? error.name : typeof error)
+  const what = networkCode(error) ?? (error instanceof Error ? error.name : typeof error)
   return new StrataError('E_STORE_PROTOCOL', `${doing} failed: ${plainWord(what)}`)
 }
 
@@ -135,6 +135,12 @@ export function brokenBodyError(error: unknown, doing: string): StrataError {
   const coded = networkError(error, doing)
   if (coded.code !== 'E_STORE_PROTOCOL') return coded
   return new StrataError('E_STORE_UNREACHABLE', `${doing} failed: the answer broke off`)
+}
+
+/** The system's code where the connection failed, and not what was said over it. */
+export function connectionFailure(error: unknown): string | undefined {
+  const system = networkCode(error)
+  return system !== undefined && transientNetworkCodes.has(system) ? system : undefined
 }
 
 function isTimeout(error: unknown): boolean {

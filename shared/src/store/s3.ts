@@ -14,7 +14,7 @@ import type { Clock } from '../clock.ts'
 import { StrataError } from '../errors.ts'
 import { listPageObjectsMax, storeRequestTimeoutMs } from '../limits.ts'
 import { receiveObject } from './http-download.ts'
-import { httpError } from './http-errors.ts'
+import { connectionFailure, httpError } from './http-errors.ts'
 import type { HttpFailure } from './http-errors.ts'
 import { RequestGate, uploadStream, withIdleLimit } from './http-transfer.ts'
 import { byteCount, checkRange, existsError, missingError, truncatedError } from './object-errors.ts'
@@ -316,9 +316,11 @@ function failureOf(error: unknown): HttpFailure {
 
 /**
  * The status of a refusal whose body is none of S3's (a load balancer's page): the SDK throws whatever its parser
- * threw, with the status noted on it. Below 400 a body that cannot be read stays what is wrong.
+ * threw, with the status noted on it. Below 400 a body that cannot be read stays what is wrong; and where the body broke
+ * off, so much of what was refused is unknown (a 404 may be of the object or of the bucket) that it counts as no answer.
  */
 function refusalOf(error: unknown): number | undefined {
+  if (connectionFailure(error) !== undefined) return undefined
   const status = (error as { $metadata?: { httpStatusCode?: number } } | undefined)?.$metadata?.httpStatusCode
   return status !== undefined && status >= refusalStatusMin ? status : undefined
 }
