@@ -122,9 +122,12 @@ export const uploadPieceBytesMax = 256 * KiB
 export const bandwidthBurstMs = 1000
 
 // ── time ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-export const storeAttemptsMax = 6
+/** A call is tried this often, whatever the store has shown before. */
+export const storeAttemptsMin = 6
 export const storeRetryFirstDelayMs = 200
 export const storeRetryDelayMsMax = 20_000
+/** A store that has answered before may be away for this long before a run ends because of it. */
+export const storeOutageMsMax = 120_000
 /** Without a single byte sent or received for this long, a request is given up. */
 export const storeRequestTimeoutMs = 120_000
 export const storeConnectTimeoutMs = 15_000
@@ -182,4 +185,13 @@ invariant(handOversPerSegmentMax <= sendingsPerSegmentMax, 'an agent gives up be
 invariant(readWindowRecordsMax >= pageEntriesMax, 'a window holds at least one page')
 invariant(readBytesMax >= 2 * blockBytesMax, 'one read takes at least one whole record')
 invariant(storePrefixCharsMax + 1 + objectNameCharsMax <= 1024, 'prefix and name fit a key of S3 and of Azure')
+invariant(
+  storeRetryFirstDelayMs * 2 ** (storeAttemptsMin - 1) <= storeOutageMsMax / 10,
+  'a store that has never answered is named as such within seconds',
+)
+invariant(
+  storeOutageMsMax >= 4 * storeRetryDelayMsMax,
+  'pauses grow to their longest, and there are a few of those, before an outage is too long',
+)
+invariant(storeConnectTimeoutMs < storeOutageMsMax, 'one connection that cannot be made is no whole outage')
 invariant(pagePackBytesMax < packBytesMax, 'offsets in a page pack fit 32 bits')

@@ -8,6 +8,7 @@ import { openRepository } from '@strata/shared/repository/repository.ts'
 import { readTenantKeys } from '@strata/shared/repository/unlock.ts'
 import { probeCreateIfAbsent } from '@strata/shared/store/conditional-probe.ts'
 import { createStoreMetrics, type StoreTotals } from '@strata/shared/store/decorators/metrics.ts'
+import type { RetryObserver } from '@strata/shared/store/decorators/retry.ts'
 import type { ObjectStore } from '@strata/shared/store/object-store.ts'
 import { openStore } from '@strata/shared/store/open-store.ts'
 import { Gateway } from './gateway/gateway.ts'
@@ -34,14 +35,18 @@ export interface ServiceOptions {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly clock: Clock
   readonly random: RandomBytes
+  /** Told of every failure of the store that is tried again. */
+  readonly onRetry?: RetryObserver | undefined
+  /** Once aborted, nothing waits for a store that is away. */
+  readonly signal?: AbortSignal | undefined
 }
 
 export async function startService(options: ServiceOptions): Promise<Service> {
-  const { clock, random, env } = options
+  const { clock, random, env, onRetry, signal } = options
   const metrics = createStoreMetrics()
   const [keyring, store] = await Promise.all([
     readKeyring(options.keyringPath),
-    openStore(options.storeUrl, { env, clock, randomBytes: random, onRequest: metrics.onRequest }),
+    openStore(options.storeUrl, { env, clock, randomBytes: random, onRequest: metrics.onRequest, onRetry, signal }),
     checkRedis(options.redis),
   ])
   const repository = await openRepository(store, keyring, random)

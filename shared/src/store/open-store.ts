@@ -18,6 +18,8 @@ export interface OpenStoreOptions {
   readonly onRequest?: StoreObserver | undefined
   /** Told of every failure that is tried again. */
   readonly onRetry?: RetryObserver | undefined
+  /** Once aborted, no call waits for a store that is away. */
+  readonly signal?: AbortSignal | undefined
 }
 
 /**

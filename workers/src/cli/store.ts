@@ -1,4 +1,5 @@
 import type { StoreMetrics } from '@strata/shared/store/decorators/metrics.ts'
+import { retryNote } from '@strata/shared/store/decorators/retry.ts'
 import type { ObjectStore } from '@strata/shared/store/object-store.ts'
 import { openStore } from '@strata/shared/store/open-store.ts'
 import type { Context } from './context.ts'
@@ -10,16 +11,17 @@ export async function withStore<Result>(
   work: (store: ObjectStore) => Promise<Result>,
   options: { readonly create?: boolean; readonly metrics?: StoreMetrics } = {},
 ): Promise<Result> {
-  const { clock, random, env, reporter } = context
+  const { clock, random, env, reporter, signal } = context
   const url = requireStoreUrl(context.settings)
   const store = await openStore(url, {
     env,
     clock,
     randomBytes: random,
+    signal,
     create: options.create,
     onRequest: options.metrics?.onRequest,
     onRetry: (error, attempt, delayMs) => {
-      reporter.note(`strata: ${error.code}: ${error.message}; attempt ${String(attempt + 1)} in ${String(delayMs)} ms`)
+      reporter.note(`strata: ${retryNote(error, attempt, delayMs)}`)
     },
   })
   try {

@@ -1,6 +1,7 @@
 import { setPriority } from 'node:os'
 import { systemClock, systemRandomBytes } from '@strata/shared/clock.ts'
 import { invariant, toStrataError } from '@strata/shared/errors.ts'
+import { retryNote } from '@strata/shared/store/decorators/retry.ts'
 import { startService, type Service } from '../service.ts'
 import { startPrivateRedis, type PrivateRedis } from './private-redis.ts'
 import type { AnswerMessage, CallMessage, ServiceCalls, ServiceMethod, ServiceSettings } from './service-protocol.ts'
@@ -11,6 +12,8 @@ import type { AnswerMessage, CallMessage, ServiceCalls, ServiceMethod, ServiceSe
  */
 let service: Service | undefined
 let redis: PrivateRedis | undefined
+/** Whoever gives up, or has what they wanted, does not wait for a store that is away. */
+const ending = new AbortController()
 
 type Handlers = {
   [M in ServiceMethod]: (...parameters: ServiceCalls[M]['parameters']) => Promise<ServiceCalls[M]['result']>
@@ -30,6 +33,7 @@ const handlers: Handlers = {
   },
   finish: (session, request) => running().gateway.finish(session, request),
   abandon: async (session) => {
+    ending.abort()
     await running().gateway.abandon(session)
     return undefined
   },
@@ -54,12 +58,17 @@ async function start(settings: ServiceSettings): Promise<void> {
     env: process.env,
     clock: systemClock,
     random: systemRandomBytes,
+    onRetry: (error, attempt, delayMs) => {
+      process.stderr.write(`${retryNote(error, attempt, delayMs)}\n`)
+    },
+    signal: ending.signal,
   })
 }
 
 const workerNiceness = 1
 
 async function stop(): Promise<void> {
+  ending.abort()
   const [running, private_] = [service, redis]
   service = undefined
   redis = undefined

@@ -3,9 +3,9 @@ import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import type { Clock, RandomBytes } from '../../clock.ts'
 import { StrataError } from '../../errors.ts'
-import { storeAttemptsMax, storeRetryDelayMsMax, storeRetryFirstDelayMs } from '../../limits.ts'
+import { storeAttemptsMin, storeOutageMsMax, storeRetryDelayMsMax, storeRetryFirstDelayMs } from '../../limits.ts'
 import { MemoryStore } from '../memory.ts'
-import type { ListOptions, ObjectInfo, PutOptions } from '../object-store.ts'
+import type { ListOptions, ObjectInfo, ObjectStore, PutOptions } from '../object-store.ts'
 import { retryDelayMs, withRetry } from './retry.ts'
 
 /** Time passes only by sleeping. */
@@ -30,7 +30,8 @@ const always =
     new Uint8Array(count).fill(byte)
 const unreachable = (): StrataError => new StrataError('E_STORE_UNREACHABLE', 'the cable is out')
 
-type Outcome = 'works' | 'fails' | 'works but the answer is lost'
+type Outcome = 'works' | 'fails' | 'is busy' | 'refuses our clock' | 'works but the answer is lost'
+const failures = (count: number, outcome: Outcome = 'fails'): Outcome[] => Array.from({ length: count }, () => outcome)
 
 /** A store whose calls go as planned, then work. */
 class PlannedStore extends MemoryStore {
@@ -46,6 +47,8 @@ class PlannedStore extends MemoryStore {
     this.calls += 1
     const outcome = this.#plan.shift() ?? 'works'
     if (outcome === 'fails') throw unreachable()
+    if (outcome === 'is busy') throw new StrataError('E_STORE_BUSY', 'slow down')
+    if (outcome === 'refuses our clock') throw new StrataError('E_STORE_CLOCK', 'it is not that late')
     const result = await call()
     if (outcome === 'works but the answer is lost') throw unreachable()
     return result
@@ -95,18 +98,113 @@ describe('retry', () => {
     )
   })
 
-  test('gives up after the limit and says how often it tried', async () => {
+  test('gives up a store that has never answered within seconds, and says how often it tried', async () => {
     const { clock } = simulatedClock()
-    const plan: Outcome[] = Array.from({ length: 100 }, () => 'fails')
-    const inner = new PlannedStore(plan, clock)
+    const inner = new PlannedStore(failures(100), clock)
     await assert.rejects(withRetry(inner, { clock, randomBytes: always(128) }).get('a'), (error: unknown) => {
       assert.ok(error instanceof StrataError)
       assert.equal(error.code, 'E_STORE_UNREACHABLE')
       assert.equal(error.message, 'the cable is out (tried 6 times in 3.1 s)')
-      assert.equal(error.details?.['attempts'], storeAttemptsMax)
+      assert.equal(error.details?.['attempts'], storeAttemptsMin)
       return true
     })
-    assert.equal(inner.calls, storeAttemptsMax)
+    assert.equal(inner.calls, storeAttemptsMin)
+  })
+
+  test('lives through an outage of a store that has answered', async () => {
+    const { clock, sleptMs } = simulatedClock()
+    const inner = new PlannedStore(['works', ...failures(10)], clock)
+    const store = withRetry(inner, { clock, randomBytes: always(255) })
+    await store.put('a', [Uint8Array.of(1)])
+    await store.get('a')
+    assert.equal(sumOf(sleptMs), 85_400)
+    assert.equal(Math.max(...sleptMs), storeRetryDelayMsMax)
+  })
+
+  test('gives up when an outage has lasted too long, whatever was tried how often', async () => {
+    for (const byte of [40, 128, 255]) {
+      const { clock, sleptMs } = simulatedClock()
+      const store = withRetry(new PlannedStore(['works', ...failures(1000)], clock), {
+        clock,
+        randomBytes: always(byte),
+      })
+      await store.put('a', [])
+      await assert.rejects(store.get('a'), {
+        code: 'E_STORE_UNREACHABLE',
+        message: /tried [0-9]+ times in 1[2-4][0-9]/,
+      })
+      const sleptMsTotal = sumOf(sleptMs)
+      assert.ok(sleptMsTotal >= storeOutageMsMax && sleptMsTotal <= storeOutageMsMax + storeRetryDelayMsMax)
+    }
+  })
+
+  test('a missing object is an answer too, and so is a store that is busy from the start', async () => {
+    const missing = async (store: ObjectStore): Promise<void> => {
+      await assert.rejects(store.get('b'), { code: 'E_OBJECT_MISSING' })
+    }
+    const { clock, sleptMs } = simulatedClock()
+    const inner = new PlannedStore(['works', ...failures(9)], clock)
+    const store = withRetry(inner, { clock, randomBytes: always(255) })
+    await missing(store)
+    await missing(store)
+    assert.equal(inner.calls, 11)
+    const busy = withRetry(new PlannedStore(failures(9, 'is busy'), clock), { clock, randomBytes: always(255) })
+    await missing(busy)
+    assert.equal(sleptMs.length, 18)
+  })
+
+  test('calls share an outage: whoever cleans up after it does not wait for it again, until something works', async () => {
+    const { clock } = simulatedClock()
+    // With the longest pauses an outage is 13 failures.
+    const outage = failures(13)
+    const plan: Outcome[] = ['works', ...outage, ...failures(storeAttemptsMin), 'fails', 'works', ...failures(12)]
+    const inner = new PlannedStore(plan, clock)
+    const store = withRetry(inner, { clock, randomBytes: always(255) })
+    await store.put('a', [])
+    await assert.rejects(store.get('a'), { details: { attempts: outage.length } })
+    await assert.rejects(store.delete('a'), { details: { attempts: storeAttemptsMin } })
+    await store.head('a')
+    await store.head('a')
+    assert.equal(inner.calls, plan.length + 1)
+  })
+
+  test('a call that fails again and again ends, although others work meanwhile', async () => {
+    const { clock } = simulatedClock()
+    const inner = new PlannedStore([], clock)
+    inner.get = async () => {
+      await store.head('b')
+      throw unreachable()
+    }
+    const store = withRetry(inner, { clock, randomBytes: always(255) })
+    const startedMs = clock.monotonicMs()
+    await assert.rejects(store.get('a'), { code: 'E_STORE_UNREACHABLE' })
+    const lastedMs = clock.monotonicMs() - startedMs
+    assert.ok(lastedMs >= storeOutageMsMax && lastedMs <= storeOutageMsMax + storeRetryDelayMsMax)
+  })
+
+  test('a clock that is wrong does not become right by waiting', async () => {
+    const { clock } = simulatedClock()
+    const inner = new PlannedStore(['works', ...failures(100, 'refuses our clock')], clock)
+    const store = withRetry(inner, { clock, randomBytes: always(255) })
+    await store.put('a', [])
+    await assert.rejects(store.get('a'), { code: 'E_STORE_CLOCK', details: { attempts: storeAttemptsMin } })
+  })
+
+  test('whoever is told to stop does not wait for an outage to end, nor for a pause', async () => {
+    const { clock, sleptMs } = simulatedClock()
+    const stop = new AbortController()
+    const sleep: Clock['sleep'] = async (ms, signal) => {
+      await clock.sleep(ms)
+      if (sleptMs.length === 8) stop.abort()
+      // As the real one does.
+      signal?.throwIfAborted()
+    }
+    const inner = new PlannedStore(['works', ...failures(100)], clock)
+    const options = { clock: { ...clock, sleep }, randomBytes: always(255), signal: stop.signal }
+    const store = withRetry(inner, options)
+    await store.put('a', [])
+    await assert.rejects(store.get('a'), { code: 'E_STORE_UNREACHABLE', details: { attempts: 9 } })
+    await assert.rejects(store.get('a'), { code: 'E_STORE_UNREACHABLE', details: { attempts: storeAttemptsMin } })
   })
 
   test('does not try again what cannot get better', async () => {
@@ -176,7 +274,7 @@ describe('retry', () => {
     }
     assert.deepEqual(listed, names.slice(2))
     // The pauses begin anew after every name that came.
-    assert.ok(sleptMs.length > 2 * storeAttemptsMax)
+    assert.ok(sleptMs.length > 2 * storeAttemptsMin)
     assert.deepEqual(new Set(sleptMs), new Set([200, 400]))
   })
 
@@ -191,6 +289,10 @@ describe('retry', () => {
     assert.equal(retryDelayMs(30, always(0)), 0)
   })
 })
+
+function sumOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0)
+}
 
 /** What is really there, whatever the plan says. */
 async function heldIn(store: MemoryStore): Promise<number | undefined> {

@@ -1,12 +1,17 @@
 import type { Clock, RandomBytes } from '../../clock.ts'
 import { StrataError, hasCode } from '../../errors.ts'
-import { storeAttemptsMax, storeRetryDelayMsMax, storeRetryFirstDelayMs } from '../../limits.ts'
+import { storeAttemptsMin, storeOutageMsMax, storeRetryDelayMsMax, storeRetryFirstDelayMs } from '../../limits.ts'
 import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions } from '../object-store.ts'
 import { byteCount, existsError } from '../object-errors.ts'
 
 /**
- * Tries again what failed with a transient error: at most `storeAttemptsMax` times, after pauses that double and are
- * drawn at random from zero to their full length ("full jitter"), so that many writers do not come back at once.
+ * Tries again what failed with a transient error, after pauses that double and are drawn at random from zero to their
+ * full length ("full jitter"), so that many writers do not come back at once.
+ *
+ * How long depends on what the store has shown. One that has never answered here is probably the wrong one: it is tried
+ * `storeAttemptsMin` times, and named within seconds. One that has answered is away for a while (a router that starts
+ * again, a storm of "slow down") and gets `storeOutageMsMax` without success. All calls share that time, so a run that
+ * gives up does not wait for it again in every step of its cleaning up.
  *
  * Invariant: a create-if-absent that meets its own object, because an earlier attempt worked and only its answer was
  * lost, is a success. It is told from another writer's object by comparing the bytes (see ObjectStore).
@@ -16,9 +21,15 @@ export interface RetryOptions {
   readonly randomBytes: RandomBytes
   /** Told before each pause. */
   readonly onRetry?: RetryObserver | undefined
+  /** Once aborted, nobody waits for an outage to end: `storeAttemptsMin` attempts are all. */
+  readonly signal?: AbortSignal | undefined
 }
 
 export type RetryObserver = (error: StrataError, attempt: number, delayMs: number) => void
+
+/** For a log: what failed, and when it is tried again. */
+export const retryNote = ({ code, message }: StrataError, attempt: number, delayMs: number): string =>
+  `${code}: ${message}; attempt ${String(attempt + 1)} in ${String(delayMs)} ms`
 
 export function withRetry(store: ObjectStore, options: RetryOptions): ObjectStore {
   return new RetryingStore(store, options)
@@ -27,10 +38,12 @@ export function withRetry(store: ObjectStore, options: RetryOptions): ObjectStor
 class RetryingStore implements ObjectStore {
   readonly #store: ObjectStore
   readonly #options: RetryOptions
+  readonly #outage: Outage
 
   constructor(store: ObjectStore, options: RetryOptions) {
     this.#store = store
     this.#options = options
+    this.#outage = new Outage(options.clock)
   }
 
   get description(): string {
@@ -69,9 +82,11 @@ class RetryingStore implements ObjectStore {
         for await (const info of this.#store.list(prefix, startAfter === undefined ? {} : { startAfter })) {
           // A long listing may meet many separate failures; only those without progress between them count together.
           if (attempts.failed > 0) attempts = this.#attempts()
+          this.#outage.end()
           startAfter = info.name
           yield info
         }
+        this.#outage.end()
         return
       } catch (error) {
         await attempts.pauseAfter(error)
@@ -94,7 +109,7 @@ class RetryingStore implements ObjectStore {
   }
 
   #attempts(): Attempts {
-    return new Attempts(this.#options)
+    return new Attempts(this.#options, this.#outage)
   }
 
   /** Whether an object of exactly these bytes is there; throws E_OBJECT_EXISTS when it has other bytes. */
@@ -108,21 +123,55 @@ class RetryingStore implements ObjectStore {
   }
 }
 
+/** The time without success that all calls of a store see together. */
+class Outage {
+  readonly #clock: Clock
+  #hasAnswered = false
+  #sinceMs: number | undefined
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  /** Something worked, or was refused for what it asked. */
+  end(): void {
+    this.#hasAnswered = true
+    this.#sinceMs = undefined
+  }
+
+  /** A request to come later is an answer, but no success. */
+  noteFailure({ code }: StrataError): void {
+    if (code === 'E_STORE_BUSY') this.#hasAnswered = true
+    this.#sinceMs ??= this.#clock.monotonicMs()
+  }
+
+  /** Whether waiting may help a call that has failed since `callMs` although others may have worked meanwhile. */
+  mayEnd(callMs: number): boolean {
+    const sinceMs = Math.min(this.#sinceMs ?? callMs, callMs)
+    return this.#hasAnswered && this.#clock.monotonicMs() - sinceMs < storeOutageMsMax
+  }
+}
+
 /** Counts the failures of one call and waits after each. */
 class Attempts {
   failed = 0
   readonly #options: RetryOptions
+  readonly #outage: Outage
   readonly #startedMs: number
+  #failingSinceMs: number | undefined
 
-  constructor(options: RetryOptions) {
+  constructor(options: RetryOptions, outage: Outage) {
     this.#options = options
+    this.#outage = outage
     this.#startedMs = options.clock.monotonicMs()
   }
 
   async run<Result>(attempt: () => Promise<Result>): Promise<Result> {
     for (;;) {
       try {
-        return await attempt()
+        const result = await attempt()
+        this.#outage.end()
+        return result
       } catch (error) {
         await this.pauseAfter(error)
       }
@@ -131,12 +180,33 @@ class Attempts {
 
   /** Waits before the next attempt, or throws when there is none. */
   async pauseAfter(error: unknown): Promise<void> {
-    if (!(error instanceof StrataError) || error.kind !== 'transient') throw error
+    if (!(error instanceof StrataError) || error.kind !== 'transient') {
+      if (isAboutObject(error)) this.#outage.end()
+      throw error
+    }
     this.failed += 1
-    if (this.failed >= storeAttemptsMax) throw this.#finalError(error)
+    this.#failingSinceMs ??= this.#options.clock.monotonicMs()
+    this.#outage.noteFailure(error)
+    if (!this.#mayGoOn(error, this.#failingSinceMs)) throw this.#finalError(error)
     const delayMs = retryDelayMs(this.failed, this.#options.randomBytes)
     this.#options.onRetry?.(error, this.failed, delayMs)
-    await this.#options.clock.sleep(delayMs)
+    await this.#pause(delayMs)
+  }
+
+  #mayGoOn({ code }: StrataError, failingSinceMs: number): boolean {
+    if (this.failed < storeAttemptsMin) return true
+    // The SDK corrects a wrong clock by the first answer, or never.
+    if (code === 'E_STORE_CLOCK' || this.#options.signal?.aborted === true) return false
+    return this.#outage.mayEnd(failingSinceMs)
+  }
+
+  async #pause(delayMs: number): Promise<void> {
+    const { clock, signal } = this.#options
+    const sleeping = signal?.aborted === false ? clock.sleep(delayMs, signal) : clock.sleep(delayMs)
+    await sleeping.catch((error: unknown) => {
+      // Woken by the signal: the next attempt may be the last one.
+      if (signal?.aborted !== true) throw error
+    })
   }
 
   #finalError(error: StrataError): StrataError {
@@ -147,6 +217,11 @@ class Attempts {
       details: { ...error.details, attempts: this.failed },
     })
   }
+}
+
+/** The store has looked for the object; what is refused without a request (a name, credentials) says nothing of it. */
+function isAboutObject(error: unknown): boolean {
+  return hasCode(error, 'E_OBJECT_MISSING', 'E_OBJECT_EXISTS', 'E_OBJECT_TRUNCATED')
 }
 
 /** @returns ms to wait after the `failed`th failure, counted from 1 */
