@@ -68,12 +68,24 @@ export async function makeDirectoriesDurably(path: string): Promise<void> {
   try {
     await mkdir(path)
   } catch (error) {
-    if (isSystemError(error, 'EEXIST')) return
+    if (isSystemError(error, 'EEXIST')) {
+      await syncAbove(path)
+      return
+    }
     if (!isSystemError(error, 'ENOENT') || dirname(path) === path) throw error
     await makeDirectoriesDurably(dirname(path))
     await makeDirectory(path)
   }
   await syncDirectory(dirname(path))
+}
+
+/** For what is there already: whoever made it may have died before it was durable. One that we may not read is none of ours. */
+async function syncAbove(path: string): Promise<void> {
+  try {
+    await syncDirectory(dirname(path))
+  } catch (error) {
+    if (!isSystemError(error, 'EACCES', 'EPERM')) throw error
+  }
 }
 
 /** Creates one directory if it is not there. Its parent must exist. */

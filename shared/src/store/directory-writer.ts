@@ -3,7 +3,7 @@ import { link, lstat, open, rename, unlink } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { RandomBytes } from '../clock.ts'
-import { StrataError } from '../errors.ts'
+import { StrataError, hasCode } from '../errors.ts'
 import { isSystemError } from './directory-errors.ts'
 import { makeDirectory, syncDirectory, writeParts } from './directory-files.ts'
 import { missingStoreError } from './directory-place.ts'
@@ -13,7 +13,8 @@ import { existsError, nestedNameError } from './object-errors.ts'
 /**
  * How an object comes into a directory store: written and synced under a temporary name, then given its own in one step
  * (renamed, or linked to create it only if absent), then all directories above it synced, since another writer may have
- * created those and not synced them yet.
+ * created those and not synced them yet. For the same reason they are synced before anybody is told that an object of
+ * that name exists.
  */
 
 /** Not a possible part of an object's name, so never listed and in nobody's way. */
@@ -39,9 +40,21 @@ export class DirectoryWriter {
     const temporary = await this.writeTemporary('put', parts)
     try {
       await this.#publish(temporary, name, ifAbsent)
-      await this.#syncUpwards(name)
+    } catch (error) {
+      // Whoever created it may have died before its name was durable, and whoever is refused will rely on it.
+      if (hasCode(error, 'E_OBJECT_EXISTS')) await this.syncUpwards(name)
+      throw error
     } finally {
       await removeIfThere(temporary)
+    }
+    await this.syncUpwards(name)
+  }
+
+  /** Makes the name of an object that is there survive a crash, whoever gave it that name. */
+  async syncUpwards(name: string): Promise<void> {
+    for (let directory = dirname(this.#place.pathOf(name)); ; directory = dirname(directory)) {
+      await syncIfThere(directory)
+      if (directory === this.#place.root) return
     }
   }
 
@@ -133,13 +146,6 @@ export class DirectoryWriter {
       throw error
     }
     await this.#place.checkNoLink(directory)
-  }
-
-  async #syncUpwards(name: string): Promise<void> {
-    for (let directory = dirname(this.#place.pathOf(name)); ; directory = dirname(directory)) {
-      await syncIfThere(directory)
-      if (directory === this.#place.root) return
-    }
   }
 }
 

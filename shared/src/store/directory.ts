@@ -109,6 +109,7 @@ class DirectoryStore implements ObjectStore {
     return await this.#run('head', `looking at ${name}`, directoryError, async () => {
       const info = (await this.#place.hasDirectoryOf(name)) ? await objectInfo(this.#place.root, name) : undefined
       if (info === undefined) await this.#place.checkRoot()
+      else await this.#writer.syncUpwards(name)
       return info
     })
   }

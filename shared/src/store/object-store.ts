@@ -3,7 +3,9 @@
  * (test/conformance) holds every implementation to them:
  *
  * - **Atomic.** An object is there whole or not at all, whatever dies in the middle of a put.
- * - **Durable.** When `put` resolves, the object survives a crash of every machine of ours.
+ * - **Durable.** When `put` resolves, the object survives a crash of every machine of ours. So does one that `put` has
+ *   met (E_OBJECT_EXISTS) or that `head` has shown, also if its writer died before its own put resolved; what only
+ *   `get` or `list` have shown may still be lost.
  * - **Read after write.** After `put` or `delete` resolves, every later `get`, `head` and `list` sees it.
  * - **Create-if-absent.** Of any number of simultaneous puts with `ifAbsent` exactly one succeeds; the others reject
  *   with E_OBJECT_EXISTS and change nothing. Strata needs no other conditional write.

@@ -89,9 +89,12 @@ test('a manifest that was published is found again, and nothing more is written'
   const first = await session.commit()
   const later = await fullSession(test, 2, 1)
   await later.commit()
-  const puts = test.requests.filter(({ kind }) => kind === 'put').length
+  const before = test.requests.length
   assert.deepEqual(await session.commit(), first)
-  assert.equal(test.requests.filter(({ kind }) => kind === 'put').length, puts)
+  const kinds = test.requests.slice(before).map(({ kind }) => kind)
+  assert.ok(!kinds.includes('put'))
+  // Whoever published it may have died before it was durable: `head` answers for that (see ObjectStore).
+  assert.ok(kinds.includes('head'))
   assert.equal((await points(test, session)).length, 2)
 })
 

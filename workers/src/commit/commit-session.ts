@@ -94,7 +94,10 @@ async function findPublished(
 ): Promise<CommitResult | undefined> {
   for (let sequence = open.sequenceAtOpen + 1; sequence <= latest; sequence += 1) {
     const result = await readIfOwn(repository, set, sequence, open.session)
-    if (result !== undefined) return result
+    if (result === undefined) continue
+    // What reading finds may still be lost in a power cut; what `head` shows may not.
+    await repository.store.head(manifestName(repository.placeOf(set), sequence))
+    return result
   }
   return undefined
 }
