@@ -136,6 +136,8 @@ export const storeClockLifeMs = 60_000
 /** Left-over files of dead writers in a directory store are removed after this long. */
 export const temporaryFileLifeMs = 24 * 3600_000
 export const clockSkewWarnMs = 5 * 60_000
+/** S3 and Azure refuse what was signed at a time that is further than this from theirs. */
+export const storeClockSkewMsMax = 15 * 60_000
 export const redisConnectTimeoutMs = 10_000
 export const redisLostMsMax = 60_000
 /** How often it is asked whether Redis still knows a job that somebody waits for. */
@@ -194,4 +196,5 @@ invariant(
   'pauses grow to their longest, and there are a few of those, before an outage is too long',
 )
 invariant(storeConnectTimeoutMs < storeOutageMsMax, 'one connection that cannot be made is no whole outage')
+invariant(clockSkewWarnMs < storeClockSkewMsMax, 'a wrong clock is warned of before a store refuses it')
 invariant(pagePackBytesMax < packBytesMax, 'offsets in a page pack fit 32 bits')

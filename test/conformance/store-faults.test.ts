@@ -88,6 +88,20 @@ describeWith(cephRgwRequirement, 'S3 store behind a bad connection', () => {
     [400, 'InvalidArgument', 'E_STORE_PROTOCOL'],
   ])
   describeForeignAnswers(s3)
+  describeClock(s3)
+
+  test('a refusal that comes again after the time was corrected is not about the time', async () => {
+    const injector = await startFaultInjector()
+    const store = openAlone(s3, injector)
+    const fault = s3.error(403, 'SignatureDoesNotMatch')
+    assert.ok(fault.kind === 'answer')
+    const date = new Date(systemClock.nowMs() - 24 * 3600_000).toUTCString()
+    injector.setPlan(() => ({ ...fault, headers: { ...fault.headers, date } }))
+    await rejects(store.get('object'), 'E_STORE_CLOCK')
+    await rejects(store.get('object'), 'E_STORE_DENIED')
+    await store.close()
+    await injector.stop()
+  })
 
   test("a clock that is a day wrong is corrected by the store's own", async () => {
     const server = await startCephRgw()
@@ -124,6 +138,7 @@ describe('Azure store behind a bad connection', () => {
     [400, 'InvalidHeaderValue', 'E_STORE_PROTOCOL'],
   ])
   describeForeignAnswers(azure)
+  describeClock(azure)
 })
 
 /** Tries again at once. */
@@ -360,6 +375,56 @@ function describeMapping(dialect: Dialect, table: readonly (readonly [number, st
         assert.deepEqual(codes, [expected, expectedOfCreate, expected, expected, expected, expected])
         for (const error of errors) if (error.code === expected) assert.match(error.message, new RegExp(serverCode))
         await store.close()
+      })
+    }
+  })
+}
+
+/** Few servers name a wrong clock; what they do is to refuse a signature whose time is not near theirs. */
+function describeClock(dialect: Dialect): void {
+  describe('a refusal by a server whose clock', () => {
+    let injector: FaultInjector
+    before(async () => {
+      injector = await startFaultInjector()
+    })
+    after(async () => {
+      await injector.stop()
+    })
+
+    const minute = 60_000
+    const table: readonly [string, number, ErrorCode][] = [
+      ['is a day behind ours', -24 * 60 * minute, 'E_STORE_CLOCK'],
+      ['is twenty minutes ahead of ours', 20 * minute, 'E_STORE_CLOCK'],
+      ['is ten minutes behind ours', -10 * minute, 'E_STORE_DENIED'],
+      ['is ours', 0, 'E_STORE_DENIED'],
+    ]
+    for (const [title, offsetMs, expected] of table) {
+      test(`${title} is ${expected}`, async () => {
+        for (const [status, code] of [
+          [403, 'AuthenticationFailed'],
+          [403, 'SignatureDoesNotMatch'],
+          [401, 'Unauthorized'],
+        ] as const) {
+          const date = new Date(systemClock.nowMs() + offsetMs).toUTCString()
+          const fault = dialect.error(status, code)
+          assert.ok(fault.kind === 'answer')
+          injector.setPlan(() => ({ ...fault, headers: { ...fault.headers, date } }))
+          const calls: ((store: ObjectStore) => Promise<unknown>)[] = [
+            async (store) => await store.now(),
+            async (store) => {
+              await store.put('object', [bytesOf(10)], { ifAbsent: true })
+            },
+            async (store) => await store.get('object'),
+            async (store) => await store.head('object'),
+            async (store) => await namesIn(store, ''),
+          ]
+          for (const call of calls) {
+            // Of its own, as the S3 SDK learns the time from the first answer.
+            const store = openAlone(dialect, injector)
+            assert.equal((await errorOf(call(store))).code, expected)
+            await store.close()
+          }
+        }
       })
     }
   })

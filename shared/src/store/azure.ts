@@ -52,6 +52,7 @@ class AzureStore implements ObjectStore {
   readonly #agents: HttpAgents
   readonly #prefix: string
   readonly #gate = new RequestGate()
+  readonly #clock: Clock
   readonly #storeClock: StoreClock
   readonly #onRequest: StoreObserver | undefined
   readonly #idleMs: number
@@ -67,6 +68,7 @@ class AzureStore implements ObjectStore {
     const { origin } = new URL(this.#container.url)
     this.description = `azure://${location.container}/${location.prefix} at ${origin}`
     this.#prefix = location.prefix
+    this.#clock = options.clock
     this.#storeClock = new StoreClock(options.clock)
     this.#onRequest = options.onRequest
     this.#idleMs = options.requestTimeoutMs ?? storeRequestTimeoutMs
@@ -193,7 +195,8 @@ class AzureStore implements ObjectStore {
       return await this.#gate.run(async () => await observed(this.#onRequest, kind, limited, bytes))
     } catch (error) {
       const what = `${doing} in ${this.description}`
-      throw isBrokenOff(error) ? brokenBodyError(error, what) : httpError(error, failureOf(error), what)
+      if (isBrokenOff(error)) throw brokenBodyError(error, what)
+      throw httpError(error, { ...failureOf(error), aheadMs: this.#aheadMsOf(error) }, what)
     }
   }
 
@@ -254,6 +257,12 @@ class AzureStore implements ObjectStore {
 
   #observeDate(date: Date | undefined): void {
     if (date !== undefined) this.#storeClock.observe(date.getTime())
+  }
+
+  #aheadMsOf(error: unknown): number | undefined {
+    const date = error instanceof RestError ? error.response?.headers.get('date') : undefined
+    const dateMs = Date.parse(date ?? '')
+    return Number.isFinite(dateMs) ? this.#clock.nowMs() - dateMs : undefined
   }
 
   #orderError(prefix: string): StrataError {

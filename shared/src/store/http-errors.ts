@@ -1,5 +1,6 @@
 import { StrataError, systemErrorCode } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
+import { storeClockSkewMsMax } from '../limits.ts'
 import { BodyLengthError, IdleError } from './http-transfer.ts'
 
 /**
@@ -12,6 +13,8 @@ export interface HttpFailure {
   /** The server's name for the error: `NoSuchBucket`. */
   readonly code: string | undefined
   readonly requestId: string | undefined
+  /** How far the clock that the request was signed by was ahead of the server's, in ms, where the answer had a date. */
+  readonly aheadMs?: number | undefined
 }
 
 const byServerCode: Readonly<Record<string, ErrorCode>> = {
@@ -93,21 +96,41 @@ const transientNetworkCodes: ReadonlySet<string> = new Set([
 /** For answers with an error, and for failures before one came. @param doing `writing packs/x in s3://bucket` */
 export function httpError(error: unknown, failure: HttpFailure, doing: string): StrataError {
   if (error instanceof StrataError) return error
-  const { status, code, requestId } = failure
+  const { status, code } = failure
   const known = code === undefined ? undefined : byServerCode[code]
   if (known === undefined && status === undefined) return networkError(error, doing)
   const strataCode = known ?? byServerStatus(status)
-  const answer = [
-    ...(status === undefined ? [] : [`HTTP ${String(status)}`]),
-    ...(code === undefined ? [] : [plainWord(code)]),
-    ...(requestId === undefined ? [] : [`request ${plainWord(requestId)}`]),
-  ]
-  return new StrataError(strataCode, `${doing} failed: ${answer.join(', ')}`, {
+  const answer = answerText(failure)
+  if (strataCode === 'E_STORE_DENIED' && isSkewed(failure)) return clockError(failure, `${doing} failed: ${answer}`)
+  return new StrataError(strataCode, `${doing} failed: ${answer}`, {
     details: {
       ...(status === undefined ? {} : { status }),
       ...(code === undefined ? {} : { serverCode: plainWord(code) }),
     },
   })
+}
+
+function answerText({ status, code, requestId }: HttpFailure): string {
+  return [
+    ...(status === undefined ? [] : [`HTTP ${String(status)}`]),
+    ...(code === undefined ? [] : [plainWord(code)]),
+    ...(requestId === undefined ? [] : [`request ${plainWord(requestId)}`]),
+  ].join(', ')
+}
+
+/** Few servers say that it was the time they did not like; most only refuse the signature. */
+function isSkewed({ status, aheadMs }: HttpFailure): boolean {
+  const isRefusal = status === 401 || status === 403
+  return isRefusal && aheadMs !== undefined && Math.abs(aheadMs) > storeClockSkewMsMax
+}
+
+function clockError({ aheadMs = 0 }: HttpFailure, failed: string): StrataError {
+  const minutes = String(Math.round(Math.abs(aheadMs) / 60_000))
+  const relation = aheadMs > 0 ? 'ahead of' : 'behind'
+  return new StrataError(
+    'E_STORE_CLOCK',
+    `${failed}; this machine's clock is ${minutes} minutes ${relation} the store's`,
+  )
 }
 
 function byServerStatus(status: number | undefined): ErrorCode {

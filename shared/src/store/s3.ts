@@ -53,7 +53,10 @@ class S3Store implements ObjectStore {
   readonly #prefix: string
   readonly #checksums: S3Location['checksums']
   readonly #gate = new RequestGate()
+  readonly #clock: Clock
   readonly #storeClock: StoreClock
+  /** By answer: how far the clock that its request was signed by was ahead of the store's. */
+  readonly #aheadMs = new WeakMap<object, number>()
   readonly #onRequest: StoreObserver | undefined
   readonly #idleMs: number
   /** The bucket has answered once, so a missing object is no missing bucket. */
@@ -66,6 +69,7 @@ class S3Store implements ObjectStore {
     this.#bucket = location.bucket
     this.#prefix = location.prefix
     this.#checksums = location.checksums
+    this.#clock = options.clock
     this.#storeClock = new StoreClock(options.clock)
     this.#onRequest = options.onRequest
     this.#idleMs = options.requestTimeoutMs ?? storeRequestTimeoutMs
@@ -202,7 +206,14 @@ class S3Store implements ObjectStore {
         'no region is given: neither in the store URL (?region=…) nor in AWS_REGION',
       )
     }
-    return httpError(error, failureOf(error), `${doing} in ${this.description}`)
+    const failure = { ...failureOf(error), aheadMs: this.#aheadMsOf(error) }
+    return httpError(error, failure, `${doing} in ${this.description}`)
+  }
+
+  /** The SDK corrects the time that it signs by with every answer: what counts is how it signed this request. */
+  #aheadMsOf(error: unknown): number | undefined {
+    const { $response } = error as { $response?: object }
+    return $response === undefined ? undefined : this.#aheadMs.get($response)
   }
 
   #object(name: string): { Bucket: string; Key: string } {
@@ -279,10 +290,14 @@ class S3Store implements ObjectStore {
   #watchDates(): void {
     this.#client.middlewareStack.add(
       (next) => async (args) => {
+        const offsetMs = this.#client.config.systemClockOffset
         const result = await next(args)
-        const { headers } = result.response as { headers?: Readonly<Record<string, string | undefined>> }
-        const dateMs = Date.parse(headers?.['date'] ?? '')
-        if (Number.isFinite(dateMs)) this.#storeClock.observe(dateMs)
+        const response = result.response as { headers?: Readonly<Record<string, string | undefined>> }
+        const dateMs = Date.parse(response.headers?.['date'] ?? '')
+        if (Number.isFinite(dateMs)) {
+          this.#storeClock.observe(dateMs)
+          this.#aheadMs.set(response, this.#clock.nowMs() + offsetMs - dateMs)
+        }
         return result
       },
       { step: 'deserialize', priority: 'low', name: 'strataStoreClock' },
