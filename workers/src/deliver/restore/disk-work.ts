@@ -33,18 +33,23 @@ export async function* diskWork(options: DiskWorkOptions): AsyncGenerator<ReadWo
   for (const node of partsOf(span, pageEntriesMax * pageEntriesMax)) {
     const place = map.disk(index).nodes.place(node.number)
     if (place === undefined) {
-      collector.addZeros(node.from, node.to)
+      yield* zerosWork(collector, node)
       continue
     }
     const reading = await readNode(map, index, node.number)
-    if ('error' in reading) {
-      collector.addLost(node, place, reading.error)
-      continue
-    }
-    yield* pagesWork(options, collector, reading.node, node)
+    if ('error' in reading) collector.addLost(node, place, reading.error)
+    else yield* pagesWork(options, collector, reading.node, node)
     if (collector.isFull) yield collector.take()
   }
   yield collector.take()
+}
+
+/** An absent node can stand for terabytes, and what must be zeroed there is bounded by windows as well. */
+function* zerosWork(collector: Collector, span: BlockSpan): Generator<ReadWork> {
+  for (const { from, to } of partsOf(span, readWindowPagesMax * pageEntriesMax)) {
+    collector.addZeros(from, to)
+    if (collector.isFull) yield collector.take()
+  }
 }
 
 async function* pagesWork(
@@ -64,12 +69,12 @@ async function* pagesWork(
     const place = node.place(part.number % pageEntriesMax)
     if (place === undefined) {
       collector.addZeros(part.from, part.to)
-      continue
+    } else {
+      const { value: reading, done } = await pages.next()
+      if (done === true) break
+      if ('error' in reading) collector.addLost(part, place, reading.error)
+      else collector.addPage(reading.page, part)
     }
-    const { value: reading, done } = await pages.next()
-    if (done === true) break
-    if ('error' in reading) collector.addLost(part, place, reading.error)
-    else collector.addPage(reading.page, part)
     if (collector.isFull) yield collector.take()
   }
 }
@@ -107,7 +112,8 @@ class Collector {
   }
 
   addZeros(from: number, to: number): void {
-    this.#options.onZeros?.(this.#zero(from, to))
+    const bytes = this.#zero(from, to)
+    this.#options.onZeros?.(bytes)
   }
 
   addLost({ from, to }: BlockSpan, place: Place, { code, message }: StrataError): void {
