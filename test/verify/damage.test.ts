@@ -3,13 +3,17 @@ import { readdir, readFile } from 'node:fs/promises'
 import { after, test } from 'node:test'
 import { systemClock } from '@strata/shared/clock.ts'
 import { StrataError } from '@strata/shared/errors.ts'
+import { boxKinds, sealBox } from '@strata/shared/format/box.ts'
 import { encodeDocument } from '@strata/shared/format/document.ts'
 import { manifestType } from '@strata/shared/format/manifest.ts'
-import { manifestName } from '@strata/shared/format/names.ts'
+import { manifestName, packName, rootContext } from '@strata/shared/format/names.ts'
 import { recordHeaderBytes } from '@strata/shared/format/record.ts'
+import { encodeRoot } from '@strata/shared/format/root.ts'
+import type { WrappedDataKey } from '@strata/shared/format/wrapped-key.ts'
 import { nonceBytes, tagBytes } from '@strata/shared/format/xaes.ts'
-import { blockBytesMin, pageEntriesMax } from '@strata/shared/limits.ts'
-import { pointId, readPoint, type Point } from '@strata/shared/repository/points.ts'
+import { blockBytesMin, damagedPlacesMax, pageEntriesMax } from '@strata/shared/limits.ts'
+import { PointMap } from '@strata/shared/repository/point-map.ts'
+import { chainPlaceOf, pointId, readPoint, type Point } from '@strata/shared/repository/points.ts'
 import { readRepositoryDocument, Repository } from '@strata/shared/repository/repository.ts'
 import { MemoryStore } from '@strata/shared/store/memory.ts'
 import type { ObjectStore } from '@strata/shared/store/object-store.ts'
@@ -191,7 +195,7 @@ async function assertRestores(chain: Chain, { point, bytes }: MadePoint, lost: r
   const result = await restoreTo(chain, point, path, { allowDamaged: lost.length > 0, pool })
   assert.equal(result.damage.blocks, lost.length)
   const expected = Buffer.from(bytes)
-  for (const block of lost) expected.fill(0, block * blockBytes, (block + 1) * blockBytes)
+  for (const block of lost) expected.subarray(block * blockBytes, (block + 1) * blockBytes).fill(0)
   assert.ok(expected.equals(await readFile(path)), 'everything else comes back')
 }
 
@@ -458,6 +462,57 @@ test("an older root that is played back in a newer one's place is noticed", asyn
   await assertLost(chain, (made) => (made === chain.differential ? allBlocks : []), ['E_SEAL_BROKEN'])
 })
 
+const keyChanges: readonly { what: string; change: (keys: readonly WrappedDataKey[]) => WrappedDataKey[] }[] = [
+  { what: 'has another key in the place of one', change: ([key, ...others]) => [altered(key), ...others] },
+  { what: 'lacks a key', change: ([, ...others]) => others },
+  { what: 'has a second key of the same id', change: (keys) => [...keys, altered(keys[0])] },
+]
+
+function altered(key: WrappedDataKey | undefined): WrappedDataKey {
+  assert.ok(key)
+  return { ...key, sealed: key.sealed.map((byte, at) => (at === 0 ? byte ^ 1 : byte)) }
+}
+
+for (const { what, change } of keyChanges) {
+  test(`a point whose root ${what} is not intact, though all it shares is`, async () => {
+    const chain = await makeChain()
+    const { point, stored } = await changeRoot(chain, chain.second, change)
+    // Sealed by the full's session, whose key it is.
+    const lost = blocksOfSession(chain.second, chain.full)
+    const { points } = await verifyAll(chain)
+    assert.equal(points[0]?.state, 'intact')
+    assert.deepEqual(points[1] === undefined ? [] : lostBlocks(points[1]), lost)
+    await assertRestores(chain, { point, stored, bytes: chain.second.bytes }, lost)
+  })
+}
+
+/** Blocks whose records lie in packs that another point's session wrote. */
+function blocksOfSession({ stored }: MadePoint, { point }: MadePoint): number[] {
+  const records = [...stored.records].filter(([, { object }]) => object.includes(pointId(point)))
+  return records.map(([block]) => block).sort((a, b) => a - b)
+}
+
+/** Gives a point a root with other keys, sealed as its writer would, and a manifest that names it. */
+async function changeRoot(
+  { repository, store }: Chain,
+  made: MadePoint,
+  change: (keys: readonly WrappedDataKey[]) => WrappedDataKey[],
+): Promise<{ point: Point; stored: StoredPoint }> {
+  const { set, sequence, manifest } = made.point
+  const place = chainPlaceOf(repository, made.point)
+  const { root } = await PointMap.open(repository, made.point)
+  const plain = encodeRoot({ ...root, keys: change(root.keys) })
+  const context = rootContext({ ...place, session: pointId(made.point) })
+  const box = sealBox(boxKinds.root, context, plain, repository.indexKeys, repository.nonce())
+  const pack = { session: pointId(made.point), number: 9, attempt: '00000000000000aa' }
+  await store.put(packName(place, 'map', pack), [box])
+  const name = manifestName(place, sequence)
+  const changed = { ...manifest, root: { ...pack, offset: 0, length: box.length } }
+  await store.put(name, [encodeDocument(manifestType, name, changed, repository.indexKeys, repository.nonce())])
+  const point = await readPoint(repository, set, sequence)
+  return { point, stored: await storedPoint(repository, point) }
+}
+
 test("another tenant's pack, page pack and manifest in the place of ours are noticed", async () => {
   const chain = await makeChain()
   const { repository: id } = await readRepositoryDocument(chain.store)
@@ -552,6 +607,32 @@ test('a manifest that was replaced by another valid one breaks the history', asy
     [
       [3, 'E_HISTORY_BROKEN'],
       [3, 'E_HISTORY_BROKEN'],
+    ],
+  )
+})
+
+test('where more is damaged than can be kept in mind, what points share is read again', async () => {
+  const repository = await makeRepository()
+  const count = damagedPlacesMax + 100
+  const disk = (changed: number) => ({
+    name: 'system',
+    sizeBytes: count * blockBytes,
+    blockBytes,
+    read: (block: number) => Buffer.alloc(blockBytes, `${block < changed ? 'new' : 'old'} ${String(block)} `),
+  })
+  const full = await makePoint(repository, { disks: [disk(0)] })
+  const second = await makePoint(repository, { disks: [disk(10)], base: full })
+  for (const object of new Set(
+    [...(await storedPoint(repository.repository, full)).records.values()].map((r) => r.object),
+  ))
+    await repository.store.delete(object)
+  const result = await verifyPoints({ ...repository, points: [full, second], pool })
+  assert.equal(result.damageTruncated, true)
+  assert.deepEqual(
+    result.points.map(({ damage, blocksChecked }) => [damage.blocks, blocksChecked]),
+    [
+      [count, 0],
+      [count - 10, 10],
     ],
   )
 })

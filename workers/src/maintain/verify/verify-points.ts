@@ -10,7 +10,6 @@ import {
   isReadable,
   listPoints,
   pointId,
-  readPoint,
   type Point,
   type PointEntry,
 } from '@strata/shared/repository/points.ts'
@@ -20,7 +19,8 @@ import { DamageList, isDamage, mergeDamage, type Damage, type DamageReport } fro
 import { DataKeyRing } from '../../read/data-key-ring.ts'
 import { withReadPool, type ReadPool } from '../../read/read-pool.ts'
 import { blockRange, RecordReader, type ReadDisk } from '../../read/record-reader.ts'
-import { DamagedPlaces } from './damaged-places.ts'
+import { ChainRun } from './chain-run.ts'
+import type { DamagedPlaces } from './damaged-places.ts'
 import { checkHistory, type HistoryDamage } from './history.ts'
 import { PointCheck } from './point-check.ts'
 
@@ -101,9 +101,6 @@ async function* setsOf({ repository, points }: VerifyOptions): AsyncGenerator<Po
   if (entries.length > 0) yield entries
 }
 
-/** The base of a point is often the one before it, or its full: these few maps stay open. */
-const openMapsMax = 4
-
 class VerifyRun {
   readonly #options: VerifyOptions
   readonly #pool: ReadPool
@@ -167,7 +164,7 @@ class VerifyRun {
     const damage = new DamageList(damagePerPointListMax)
     const opened = await this.#open(chain, point, damage)
     if (opened === undefined) return verification(point, damage, 0, 0)
-    const reference = await chain.referenceOf(point)
+    const reference = await chain.referenceOf(opened)
     const check = new PointCheck({ map: opened, reference, places: chain.places, lookUpOnly: false }, damage)
     let blocks = 0
     let bytes = 0
@@ -179,7 +176,7 @@ class VerifyRun {
       this.#blocksChecked += reader.totals.checkedBlocks
       this.#bytesChecked += reader.totals.checkedBytes
     }
-    chain.checked(point, opened)
+    chain.checked(opened)
     return verification(point, damage, blocks, bytes)
   }
 
@@ -242,45 +239,6 @@ class VerifyRun {
       pointsTotal: this.#pointsTotal,
       checkedBytes: this.#bytesChecked + checkedBytes,
     })
-  }
-}
-
-/** What the points of one chain have to know of each other. */
-class ChainRun {
-  readonly places = new DamagedPlaces()
-  readonly #repository: Repository
-  readonly #checked = new Set<number>()
-  /** Maps of checked points, the one used last at the end. */
-  readonly #maps = new Map<number, PointMap>()
-
-  constructor(repository: Repository) {
-    this.#repository = repository
-  }
-
-  checked(point: Point, map: PointMap): void {
-    this.#checked.add(point.sequence)
-    this.#keep(map)
-  }
-
-  /** A checked point that `point` shares most with: its base, or else the one checked last. */
-  async referenceOf(point: Point): Promise<PointMap | null> {
-    // Damage that was found and forgotten must not be taken for intact.
-    if (this.places.overflowed) return null
-    const base = point.manifest.base?.sequence
-    if (base === undefined || !this.#checked.has(base)) return [...this.#maps.values()].at(-1) ?? null
-    const map =
-      this.#maps.get(base) ??
-      (await PointMap.open(this.#repository, await readPoint(this.#repository, point.set, base)))
-    this.#keep(map)
-    return map
-  }
-
-  #keep(map: PointMap): void {
-    this.#maps.delete(map.point.sequence)
-    this.#maps.set(map.point.sequence, map)
-    if (this.#maps.size <= openMapsMax) return
-    const [oldest] = this.#maps.keys()
-    if (oldest !== undefined) this.#maps.delete(oldest)
   }
 }
 

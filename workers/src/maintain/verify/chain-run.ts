@@ -1,0 +1,68 @@
+import { equalBytes } from '@strata/shared/format/bytes.ts'
+import { encodeWrappedDataKey } from '@strata/shared/format/wrapped-key.ts'
+import { PointMap } from '@strata/shared/repository/point-map.ts'
+import { readPoint } from '@strata/shared/repository/points.ts'
+import type { Repository } from '@strata/shared/repository/repository.ts'
+import { DamagedPlaces } from './damaged-places.ts'
+
+/** The base of a point is often the one before it, or its full: these few maps stay open. */
+const openMapsMax = 4
+
+/** What the points of one chain have to know of each other. */
+export class ChainRun {
+  readonly places = new DamagedPlaces()
+  readonly #repository: Repository
+  readonly #checked = new Set<number>()
+  /** Maps of checked points, the one used last at the end. */
+  readonly #maps = new Map<number, PointMap>()
+
+  constructor(repository: Repository) {
+    this.#repository = repository
+  }
+
+  checked(map: PointMap): void {
+    this.#checked.add(map.point.sequence)
+    this.#keep(map)
+  }
+
+  /**
+   * A checked point that the one of `map` shares most with: its base, or else the one checked last. What they share is
+   * intact only for whoever has the keys to it as well, so each of the other's keys must stand in the root of this one.
+   */
+  async referenceOf(map: PointMap): Promise<PointMap | null> {
+    // Damage that was found and forgotten must not be taken for intact.
+    if (this.places.overflowed) return null
+    const base = map.point.manifest.base?.sequence
+    const others = base !== undefined && this.#checked.has(base) ? [await this.#mapOf(map, base)] : this.#maps.values()
+    const reference = [...others].findLast((other) => keysStandIn(other, map))
+    if (reference === undefined) return null
+    this.#keep(reference)
+    return reference
+  }
+
+  async #mapOf({ point }: PointMap, sequence: number): Promise<PointMap> {
+    const known = this.#maps.get(sequence)
+    return known ?? (await PointMap.open(this.#repository, await readPoint(this.#repository, point.set, sequence)))
+  }
+
+  #keep(map: PointMap): void {
+    this.#maps.delete(map.point.sequence)
+    this.#maps.set(map.point.sequence, map)
+    if (this.#maps.size <= openMapsMax) return
+    const [oldest] = this.#maps.keys()
+    if (oldest !== undefined) this.#maps.delete(oldest)
+  }
+}
+
+function keysStandIn(reference: PointMap, map: PointMap): boolean {
+  const keys = keysOf(map)
+  return [...keysOf(reference)].every(([id, key]) => {
+    const own = keys.get(id)
+    return own !== undefined && equalBytes(own, key)
+  })
+}
+
+/** As whoever reads the point takes them: of two with one id the later. */
+function keysOf({ root }: PointMap): Map<string, Uint8Array> {
+  return new Map(root.keys.map((key) => [key.keyId, encodeWrappedDataKey(key)]))
+}
