@@ -51,6 +51,8 @@ describeWith(redisRequirement, 'bad input: objects of the store', () => {
     readonly restore?: ErrorCode
     readonly verify?: ErrorCode | 'damaged'
     readonly backup?: ErrorCode
+    /** The same where all is sent before it is met: the packs stay. */
+    readonly backupAtItsEnd?: ErrorCode
   }
 
   /** Puts `bytes` (null: nothing) in an object's place, sees what the commands say, and puts the object back. */
@@ -87,11 +89,16 @@ describeWith(redisRequirement, 'bad input: objects of the store', () => {
       assert.equal(run.exitCode, 3, describeRun(run))
       assert.equal((JSON.parse(run.output) as VerifyAnswer).state, 'damaged')
     } else if (expected.verify !== undefined) await place.refuses(expected.verify, ['verify', '--all'])
+    const backup = ['backup', place.file('disk.img'), '--set', 'good']
     if (expected.backup !== undefined) {
-      const { hint } = await place.refuses(expected.backup, ['backup', place.file('disk.img'), '--set', 'good'])
+      const { hint } = await place.refuses(expected.backup, backup)
       assert.match(hint, /--full|upgrade|store|keyring|init|verify/i)
     }
     assert.deepEqual(await place.storedFiles(), before)
+    if (expected.backupAtItsEnd !== undefined) {
+      const { hint } = await place.refuses(expected.backupAtItsEnd, backup, { mayLeavePacks: true })
+      assert.match(hint, /--full/)
+    }
   }
 
   async function changed(name: string, change: (bytes: Buffer) => Uint8Array): Promise<Uint8Array> {
@@ -209,6 +216,8 @@ describeWith(redisRequirement, 'bad input: objects of the store', () => {
 
   test('the map: its root and a page', async () => {
     const { root, page } = objects
+    // A block of the page, so that a backup which trusts its own digests comes to the page at its end.
+    await writeAt(place.file('disk.img'), 7 * MiB, Buffer.alloc(MiB, 'on the page'))
     for (const { object, offset, length } of [root, page]) {
       const isRoot = object === root.object && offset === root.offset
       const restoring = isRoot ? 'E_SEAL_BROKEN' : 'E_POINT_DAMAGED'
@@ -216,7 +225,7 @@ describeWith(redisRequirement, 'bad input: objects of the store', () => {
       await assertSaid(object, altered, {
         restore: restoring,
         verify: 'damaged',
-        ...(isRoot ? { backup: 'E_SEAL_BROKEN' } : {}),
+        [isRoot ? 'backup' : 'backupAtItsEnd']: 'E_SEAL_BROKEN',
       })
       const newer = await changed(object, (bytes) => (bytes.writeUInt8(2, offset + 6), bytes))
       if (isRoot) await assertSaid(object, newer, { restore: 'E_FORMAT_NEWER' })

@@ -8,6 +8,7 @@ import { diskCounts, encodeRoot, entriesIn, type DiskCounts, type RootDisk } fro
 import type { WrappedDataKey } from '../format/wrapped-key.ts'
 import { pageEntriesMax } from '../limits.ts'
 import type { SessionId } from '../types.ts'
+import { readingBase } from './base-errors.ts'
 import { PagePackWriter } from './page-pack-writer.ts'
 import type { PointMap } from './point-map.ts'
 import type { DigestKeys, Repository } from './repository.ts'
@@ -182,7 +183,7 @@ class DiskMapWriter {
     return {
       next: async (number) => {
         if (pages === undefined || number >= this.#baseCounts.pages) return new Page(pageLevels.page, number, 0)
-        const next = await pages.next()
+        const next = await readingBase(pages.next())
         invariant(next.done !== true && next.value.number === number, 'the base has this page')
         return next.value
       },
@@ -211,8 +212,13 @@ class DiskMapWriter {
     if (this.#node?.number === number) return
     await this.#closeNode()
     const entryCount = entriesIn(number, this.#counts.pages)
-    const base = number < this.#baseCounts.nodes ? await this.#base?.node(this.#index, number) : undefined
+    const base = await this.#baseNode(number)
     this.#node = base?.resized(entryCount) ?? new Page(pageLevels.node, number, entryCount)
+  }
+
+  async #baseNode(number: number): Promise<Page | undefined> {
+    if (this.#base === null || number >= this.#baseCounts.nodes) return undefined
+    return await readingBase(this.#base.node(this.#index, number))
   }
 
   async #closeNode(): Promise<void> {

@@ -18,12 +18,12 @@ import {
 import { sessionEndType, sessionType, type Session, type SessionEnd } from '@strata/shared/format/session.ts'
 import type { WrappedDataKey } from '@strata/shared/format/wrapped-key.ts'
 import { pointsPerSetMax } from '@strata/shared/limits.ts'
+import { readingBase } from '@strata/shared/repository/base-errors.ts'
 import { writeMap, type WrittenMap } from '@strata/shared/repository/map-writer.ts'
 import { PointMap } from '@strata/shared/repository/point-map.ts'
 import { baseOf, latestSequence, readBase, readPoint } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { asId, type ChainId, type KeyId, type SessionId, type SetId } from '@strata/shared/types.ts'
-import { readingBase } from '../base-errors.ts'
 import { SessionPacks } from './session-packs.ts'
 
 /**

@@ -22,6 +22,7 @@ import {
   sessionLifeMs,
 } from '@strata/shared/limits.ts'
 import type { CommittedPoint, FinishRequest, OpenRequest } from '@strata/shared/protocol/uplink.ts'
+import { readingBase } from '@strata/shared/repository/base-errors.ts'
 import { PointMap } from '@strata/shared/repository/point-map.ts'
 import {
   baseOf,
@@ -35,7 +36,6 @@ import {
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { requireSetName } from '@strata/shared/set-name.ts'
 import { asId, idBytes, idFromBytes, type ChainId, type SessionId, type SetId } from '@strata/shared/types.ts'
-import { readingBase } from '../base-errors.ts'
 import { describeNewDisks, judgeDisks } from './disk-rules.ts'
 import type { HandOver } from '../local/hand-over.ts'
 import { createSessionHandOver, removeSessionHandOver, type SessionHandOver } from '../local/session-hand-over.ts'

@@ -1,4 +1,4 @@
-import { hasCode, StrataError } from '@strata/shared/errors.ts'
+import { hasCode, StrataError } from '../errors.ts'
 
 /** Whoever builds on a point that cannot be read has a way on that a reader does not have. */
 const hint =
