@@ -9,6 +9,7 @@ import { PointMap } from '@strata/shared/repository/point-map.ts'
 import { readPoint, type Point } from '@strata/shared/repository/points.ts'
 import { Repository } from '@strata/shared/repository/repository.ts'
 import type { ObjectStore } from '@strata/shared/store/object-store.ts'
+import { storeWith } from '@strata/shared/testing/store-with.ts'
 import { testDigest } from '@strata/shared/testing/test-map.ts'
 import { makeTestRepository, seededRandom, type TestRepository } from '@strata/shared/testing/test-repository.ts'
 import { TestSession, testBlockBytes } from '../testing/test-session.ts'
@@ -269,14 +270,5 @@ test('warnings of both documents come together, each once', async () => {
 
 /** A store whose puts go through `onPut`. */
 function withPut(store: ObjectStore, onPut: (put: () => Promise<void>, name: string) => Promise<void>): ObjectStore {
-  return {
-    description: store.description,
-    put: (name, parts, options) => onPut(() => store.put(name, parts, options), name),
-    get: (name, range) => store.get(name, range),
-    head: (name) => store.head(name),
-    list: (prefix, options) => store.list(prefix, options),
-    delete: (name) => store.delete(name),
-    now: () => store.now(),
-    close: () => store.close(),
-  }
+  return storeWith(store, { put: (name, parts, options) => onPut(() => store.put(name, parts, options), name) })
 }

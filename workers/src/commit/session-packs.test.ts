@@ -3,8 +3,10 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { hasCode } from '@strata/shared/errors.ts'
 import { packName } from '@strata/shared/format/names.ts'
-import { footerEntriesMax, pageEntriesMax } from '@strata/shared/limits.ts'
+import { footerEntriesMax, pageEntriesMax, storeRequestsInFlightMax } from '@strata/shared/limits.ts'
 import type { BlockChange } from '@strata/shared/repository/map-writer.ts'
+import { Repository } from '@strata/shared/repository/repository.ts'
+import { storeWith } from '@strata/shared/testing/store-with.ts'
 import { testDigest } from '@strata/shared/testing/test-map.ts'
 import { makeTestRepository, type TestRepository } from '@strata/shared/testing/test-repository.ts'
 import { TestSession, type TestBlock } from '../testing/test-session.ts'
@@ -78,6 +80,62 @@ test('a footer that is longer than what is read at first takes a second request'
     ['list', 'get', 'get'],
   )
   assert.equal((await changesOf(packs)).length, footerEntriesMax)
+})
+
+/** A store that lets each read wait until no other is begun, and says how many were under way at most. */
+class SlowReads {
+  readonly repository: Repository
+  peak = 0
+  reads = 0
+  underWay = 0
+
+  constructor({ store, repository }: TestRepository) {
+    const slow = storeWith(store, {
+      get: async (name, range) => {
+        this.reads += 1
+        this.underWay += 1
+        this.peak = Math.max(this.peak, this.underWay)
+        for (let turn = 0; turn < 5; turn += 1) await new Promise(setImmediate)
+        this.underWay -= 1
+        return store.get(name, range)
+      },
+    })
+    this.repository = new Repository(slow, repository.ingestKeys, (count) => repository.random(count))
+  }
+}
+
+test('pack ends that were not kept are read ahead, several at a time, and as many as may be', async () => {
+  const segments = 3 * storeRequestsInFlightMax
+  const made = await openSession([segments * pageEntriesMax])
+  // Sent from the end of the disk to its beginning, so that the order of segments is not that of blocks.
+  for (let segment = 0; segment < segments; segment += 1) {
+    const block = (segments - segment - 1) * pageEntriesMax
+    await made.session.pack(segment, [{ block, content: `of ${String(segment)}` }])
+  }
+  const slow = new SlowReads(made.test)
+  const { place, document } = made.session
+  const packs = await SessionPacks.choose(slow.repository, place, document, segments, 0)
+  const before = slow.reads
+  slow.peak = 0
+  const changes = await changesOf(packs)
+  assert.deepEqual(
+    changes.map(({ block }) => block),
+    Array.from({ length: segments }, (_, page) => page * pageEntriesMax),
+  )
+  assert.deepEqual([slow.reads - before, slow.peak], [segments, storeRequestsInFlightMax])
+})
+
+test('whoever takes no more changes leaves no read under way', async () => {
+  const made = await openSession()
+  for (const segment of [0, 1, 2]) await made.session.pack(segment, [{ block: segment * pageEntriesMax, content: 'x' }])
+  const slow = new SlowReads(made.test)
+  const { place, document } = made.session
+  const packs = await SessionPacks.choose(slow.repository, place, document, 3, 0)
+  for await (const { page } of packs.changesOf(0)) {
+    assert.equal(page, 0)
+    break
+  }
+  assert.equal(slow.underWay, 0)
 })
 
 type Breaking = (test: TestRepository, session: TestSession, name: string) => Promise<void>

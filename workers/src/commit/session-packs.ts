@@ -67,12 +67,13 @@ export class SessionPacks {
     place: SessionPlace,
     session: Session,
     segments: number,
+    tailBytesKeptMax: number = packTailBytesKeptMax,
   ): Promise<SessionPacks> {
     const attempts = await listAttempts(repository, place)
     const numbers = Array.from({ length: segments }, (_, number) => number)
     const packs: ChosenPack[] = []
     const missing: number[] = []
-    let tailBytesFree = packTailBytesKeptMax
+    let tailBytesFree = tailBytesKeptMax
     const chosen = mapConcurrently(numbers, storeRequestsInFlightMax, (number) =>
       chooseAttempt(repository, place, session, attempts.get(number) ?? []),
     )
@@ -104,37 +105,43 @@ export class SessionPacks {
    * with the highest number wins, never the one that came last.
    */
   async *changesOf(disk: number): AsyncGenerator<PageChanges> {
-    const waiting = this.#packs.filter((pack) => pack.disk === disk)
-    waiting.sort((a, b) => b.firstBlock - a.firstBlock)
+    const packs = this.#packs.filter((pack) => pack.disk === disk).sort((a, b) => a.firstBlock - b.firstBlock)
+    // Ends that were not kept are fetched ahead, in the order in which their turn comes.
+    const tails = mapConcurrently(packs, storeRequestsInFlightMax, (pack) => this.#tail(pack))
+    try {
+      yield* this.#changesByPage(packs, tails)
+    } finally {
+      await tails.return(undefined)
+    }
+  }
+
+  async *#changesByPage(packs: readonly ChosenPack[], tails: AsyncGenerator<Uint8Array>): AsyncGenerator<PageChanges> {
+    let opened = 0
     let open: Cursor[] = []
     for (;;) {
-      const next = waiting.at(-1)
+      const next = packs[opened]
       const page = Math.min(
         ...open.map((cursor) => pageOf(cursor.block)),
         next === undefined ? Infinity : pageOf(next.firstBlock),
       )
       if (page === Infinity) return
-      for (let pack = next; pack !== undefined && pageOf(pack.firstBlock) <= page; pack = waiting.at(-1)) {
-        open.push(new Cursor(pack.reference, await this.#footer(pack)))
-        waiting.pop()
+      for (let pack = next; pack !== undefined && pageOf(pack.firstBlock) <= page; pack = packs[opened]) {
+        const tail = await tails.next()
+        invariant(tail.done !== true, 'there is an end for each pack')
+        open.push(new Cursor(pack.reference, this.#footer(pack, tail.value)))
+        opened += 1
       }
-      const winners = new Map<number, { segment: number; change: BlockChange }>()
-      for (const cursor of open) {
-        for (const change of cursor.takePage(page)) {
-          const known = winners.get(change.block)
-          if (known === undefined || known.segment < cursor.segment)
-            winners.set(change.block, { segment: cursor.segment, change })
-        }
-      }
+      yield { page, changes: takeWinners(open, page) }
       open = open.filter((cursor) => !cursor.done)
-      const changes = [...winners.values()].map(({ change }) => change).sort((a, b) => a.block - b.block)
-      yield { page, changes }
     }
   }
 
-  async #footer({ reference, packBytes, tail }: ChosenPack): Promise<Footer> {
-    const bytes = tail ?? (await readPackTail(this.#repository, this.#place, reference, packBytes))
-    return openFooter(this.#repository, this.#place, reference, packBytes, bytes)
+  async #tail({ reference, packBytes, tail }: ChosenPack): Promise<Uint8Array> {
+    return tail ?? (await readPackTail(this.#repository, this.#place, reference, packBytes))
+  }
+
+  #footer({ reference, packBytes }: ChosenPack, tail: Uint8Array): Footer {
+    return openFooter(this.#repository, this.#place, reference, packBytes, tail)
   }
 }
 
@@ -174,6 +181,19 @@ class Cursor {
       }
     }
   }
+}
+
+/** What the footers that are open say of one page, by ascending block number. */
+function takeWinners(open: readonly Cursor[], page: number): BlockChange[] {
+  const winners = new Map<number, { segment: number; change: BlockChange }>()
+  for (const cursor of open) {
+    for (const change of cursor.takePage(page)) {
+      const known = winners.get(change.block)
+      if (known === undefined || known.segment < cursor.segment)
+        winners.set(change.block, { segment: cursor.segment, change })
+    }
+  }
+  return [...winners.values()].map(({ change }) => change).sort((a, b) => a.block - b.block)
 }
 
 function pageOf(block: number): number {

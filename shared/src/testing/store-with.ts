@@ -1,0 +1,16 @@
+import type { ObjectStore } from '../store/object-store.ts'
+
+/** `store` with other methods in the place of some of its own: to fail where a disk would, or to act at that moment. */
+export function storeWith(store: ObjectStore, methods: Partial<ObjectStore>): ObjectStore {
+  return {
+    description: store.description,
+    put: (name, parts, options) => store.put(name, parts, options),
+    get: (name, range) => store.get(name, range),
+    head: (name) => store.head(name),
+    list: (prefix, options) => store.list(prefix, options),
+    delete: (name) => store.delete(name),
+    now: () => store.now(),
+    close: () => store.close(),
+    ...methods,
+  }
+}
