@@ -1,6 +1,6 @@
-import { setPriority } from 'node:os'
+import { constants, getPriority, setPriority } from 'node:os'
 import { systemClock, systemRandomBytes } from '@strata/shared/clock.ts'
-import { invariant, toStrataError } from '@strata/shared/errors.ts'
+import { invariant, systemErrorCode, toStrataError } from '@strata/shared/errors.ts'
 import { retryNote } from '@strata/shared/store/decorators/retry.ts'
 import { startService, type Service } from '../service.ts'
 import { startPrivateRedis, type PrivateRedis } from './private-redis.ts'
@@ -45,8 +45,7 @@ const handlers: Handlers = {
 }
 
 async function start(settings: ServiceSettings): Promise<void> {
-  // Reading the disk comes first: a worker that takes the agent's core makes both wait.
-  setPriority(workerNiceness)
+  stepBack()
   redis = settings.redisUrl === undefined ? await startPrivateRedis(systemClock) : undefined
   service = await startService({
     storeUrl: settings.storeUrl,
@@ -65,7 +64,14 @@ async function start(settings: ServiceSettings): Promise<void> {
   })
 }
 
-const workerNiceness = 1
+/** Reading the disk comes first: a worker that takes the agent's core makes both wait. No backup fails for it. */
+function stepBack(): void {
+  try {
+    setPriority(Math.min(constants.priority.PRIORITY_LOW, getPriority() + 1))
+  } catch (error) {
+    process.stderr.write(`the priority of the service stays as it is: ${systemErrorCode(error) ?? String(error)}\n`)
+  }
+}
 
 async function stop(): Promise<void> {
   ending.abort()

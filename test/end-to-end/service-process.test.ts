@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { after, before, test } from 'node:test'
+import { redisRequirement } from '../servers/redis.ts'
+import { describeWith } from '../servers/require-server.ts'
+import { describeRun, Hold, MiB, Place, writeAt } from './place.ts'
+
+/** The service process of a backup: what it takes of the machine, and how it ends. */
+describeWith(redisRequirement, 'the service process of a backup', () => {
+  let place: Place
+  let args: readonly string[]
+  let round = 0
+  before(async () => {
+    place = await Place.withPoint()
+    args = ['backup', place.file('disk.img'), '--set', 'good', '--json']
+  })
+  after(() => place[Symbol.asyncDispose]())
+
+  /** A changed disk, so that there is something to send. */
+  async function changeDisk(): Promise<void> {
+    round += 1
+    await writeAt(place.file('disk.img'), 3 * MiB, Buffer.alloc(MiB, `round ${String(round)} `))
+  }
+
+  test('it steps back behind the agent, also where that is nice already and may not become less so', async () => {
+    await changeDisk()
+    const hold = await Hold.at(place, /\/open$/)
+    const asUser = ['nice', '-n', '10', 'setpriv', '--bounding-set=-sys_nice', '--']
+    const run = place.start(args, { env: hold.env, through: asUser })
+    await hold.reached(run)
+    const [agent, service] = [await place.processOf('agent'), await place.processOf('service')]
+    assert.equal(await nicenessOf(service), Math.min(19, (await nicenessOf(agent)) + 1))
+    await hold.release()
+    const ended = await run.ended
+    assert.equal(ended.exitCode, 0, describeRun(ended))
+    await place.assertNothingLeft()
+  })
+})
+
+async function nicenessOf(pid: number): Promise<number> {
+  const stat = await readFile(`/proc/${String(pid)}/stat`, 'utf8')
+  // The fields after the program's name, which may hold anything, begin with the third.
+  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19 - 3])
+}
