@@ -105,7 +105,7 @@ export class Passes {
 
   #requireHopeful(changed: readonly DiskChange[], pass: number): void {
     const resized = changed.find((change) => change.resized)
-    const lasting = changed.find((change) => change.replaced)
+    const lasting = changed.find((change) => change.lasting)
     const refused =
       resized ??
       (this.#options.allowChanging ? undefined : (lasting ?? (pass === passesPerSessionMax ? changed[0] : undefined)))
@@ -123,7 +123,7 @@ export class Passes {
 interface DiskChange {
   readonly disk: DiskPasses
   readonly what: string
-  readonly replaced: boolean
+  readonly lasting: boolean
   readonly resized: boolean
 }
 
@@ -195,7 +195,7 @@ class DiskPasses {
     const after = stateOf(this.#source)
     const resized = after.sizeBytes !== this.#source.sizeBytes
     const what = changeBetween(before, after) ?? (resized ? 'it was resized' : null)
-    return what === null ? null : { disk: this, what, replaced: after.replaced, resized }
+    return what === null ? null : { disk: this, what, lasting: after.lasting !== null, resized }
   }
 
   publish(manifestDigest: string): void {

@@ -150,6 +150,11 @@ export const scanThreadsMax = 4
 export const scanRangeBytes = 64 * MiB
 /** What a scan thread reads at once: small enough that digest and segment find it in the processor's cache. */
 export const scanPieceBytes = 1 * MiB
+/**
+ * Offsets, lengths and memory of reads that pass the system's cache are multiples of this: Linux has no device with
+ * larger sectors.
+ */
+export const directAlignmentBytes = 64 * KiB
 /** How far the fastest scan thread may be ahead of the slowest. */
 export const scanRangesAheadMax = 64
 export const baseDigestPagesPerRequest = 16
@@ -184,6 +189,8 @@ invariant(
   'sendings and retries together stay within the attempts at a segment',
 )
 invariant(handOversPerSegmentMax <= sendingsPerSegmentMax, 'an agent gives up before the gateway refuses')
+invariant(blockBytesMin % directAlignmentBytes === 0, 'every block begins where a direct read may begin')
+invariant(scanPieceBytes % directAlignmentBytes === 0, 'a piece of a scan can be read directly')
 invariant(readWindowRecordsMax >= pageEntriesMax, 'a window holds at least one page')
 invariant(readBytesMax >= 2 * blockBytesMax, 'one read takes at least one whole record')
 invariant(storePrefixCharsMax + 1 + objectNameCharsMax <= 1024, 'prefix and name fit a key of S3 and of Azure')

@@ -7,6 +7,8 @@ import type { ErrorDocument } from '@strata/shared/errors.ts'
 export interface ScanTask {
   readonly sourceFd: number
   readonly sourcePath: string
+  /** It is read with `readDirect`. */
+  readonly sourceDirect: boolean
   readonly sizeBytes: number
   readonly blockBytes: number
   readonly firstBlock: number

@@ -2,6 +2,7 @@ import { writeSync } from 'node:fs'
 import { StrataError, systemErrorCode, toStrataError } from '@strata/shared/errors.ts'
 import { BlockDigester, digestBytes, isAllZero } from '@strata/shared/format/digest.ts'
 import { scanPieceBytes } from '@strata/shared/limits.ts'
+import { alignedBuffer, readDirect } from './direct-read.ts'
 import { readFully } from './read-fully.ts'
 import { blockStates, type OpenSegment, type ScanAnswer, type ScanReply, type ScanTask } from './scan-task.ts'
 
@@ -19,10 +20,14 @@ export default function scan(task: ScanTask): ScanReply {
 
 /** Kept by the thread for the next task. */
 let piece = Buffer.alloc(0)
+let pieceIsAligned = false
 
-function pieceOf(blockBytes: number): Buffer {
+function pieceOf({ blockBytes, sourceDirect }: ScanTask): Buffer {
   const pieceBytes = Math.max(scanPieceBytes, blockBytes)
-  if (piece.length !== pieceBytes) piece = Buffer.allocUnsafeSlow(pieceBytes)
+  if (piece.length !== pieceBytes || (sourceDirect && !pieceIsAligned)) {
+    piece = sourceDirect ? alignedBuffer(pieceBytes) : Buffer.allocUnsafeSlow(pieceBytes)
+    pieceIsAligned = sourceDirect
+  }
   return piece
 }
 
@@ -40,7 +45,7 @@ class RangeScan {
   constructor(task: ScanTask) {
     this.#task = task
     this.#digester = new BlockDigester(bufferOver(task.blockDigestKey))
-    this.#piece = pieceOf(task.blockBytes)
+    this.#piece = pieceOf(task)
     this.#digests = Buffer.alloc(task.blockCount * digestBytes)
     this.#reference = task.reference === null ? Buffer.alloc(this.#digests.length) : bufferOver(task.reference)
     this.#states = new Uint8Array(task.blockCount)
@@ -126,10 +131,12 @@ class RangeScan {
   }
 
   #read(offset: number, bytes: number): void {
-    const { sourceFd, sourcePath } = this.#task
+    const { sourceFd, sourcePath, sourceDirect } = this.#task
     let got
     try {
-      got = readFully(sourceFd, this.#piece, 0, bytes, offset)
+      got = sourceDirect
+        ? readDirect(sourceFd, this.#piece, bytes, offset)
+        : readFully(sourceFd, this.#piece, 0, bytes, offset)
     } catch (error) {
       const reason = systemErrorCode(error) ?? String(error)
       const message = `${sourcePath}: reading the ${String(bytes)} bytes at byte ${String(offset)} failed: ${reason}`

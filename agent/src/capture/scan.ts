@@ -157,6 +157,7 @@ class DiskScan {
     return {
       sourceFd,
       sourcePath: source.path,
+      sourceDirect: source.direct,
       sizeBytes: source.sizeBytes,
       blockBytes,
       firstBlock,

@@ -1,10 +1,10 @@
-import { createRequire } from 'node:module'
 import { constants } from 'node:os'
 import { StrataError } from '@strata/shared/errors.ts'
+import { koffi } from './libc.ts'
 
 /**
- * lseek(2), which Node does not offer: where data and holes begin, and where a device ends. koffi is loaded with the
- * first call, since most sources need none. The place where the descriptor stands moves; nobody else relies on it.
+ * lseek(2): where data and holes begin, and where a device ends. The place where the descriptor stands moves; nobody
+ * else relies on it.
  */
 const seekEndWhence = 2
 const seekDataWhence = 3
@@ -20,11 +20,9 @@ let loaded: Seeker | undefined
 
 function seeker(): Seeker {
   if (loaded === undefined) {
-    const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi')
-    const lseek = koffi
-      .load(null)
-      .func('int64_t lseek(int fd, int64_t offset, int whence)') as unknown as Seeker['lseek']
-    loaded = { lseek, errno: () => koffi.errno() }
+    const { load, errno } = koffi()
+    const lseek = load(null).func('int64_t lseek(int fd, int64_t offset, int whence)') as unknown as Seeker['lseek']
+    loaded = { lseek, errno: () => errno() }
   }
   return loaded
 }

@@ -1,5 +1,15 @@
 import assert from 'node:assert/strict'
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,11 +18,14 @@ import { systemClock } from '@strata/shared/clock.ts'
 import { StrataError } from '@strata/shared/errors.ts'
 import { loopDevice, skipWithoutLoopDevices, whileMounted } from '../testing/loop-device.ts'
 import { run, skipWithout } from '../testing/programs.ts'
+import { openDirect } from './direct-read.ts'
 import { parseMounts } from './mounts.ts'
+import { sectorsOf } from './sectors.ts'
 import { openSource, reopen, type Source } from './source.ts'
 import { changeBetween, mountWarning, stateBeforeReading, stateOf } from './stability.ts'
 
 const MiB = 1024 * 1024
+const needsLoops = { skip: skipWithoutLoopDevices() }
 
 function directory(t: TestContext): string {
   const path = mkdtempSync(join(tmpdir(), 'strata-source-'))
@@ -28,6 +41,16 @@ function opened(t: TestContext, path: string): Source {
     source.close()
   })
   return source
+}
+
+/** As a device is opened that cannot be read directly. */
+function openedCached(t: TestContext, path: string): Source {
+  const source = opened(t, path)
+  const fd = openSync(path, 'r')
+  t.after(() => {
+    closeSync(fd)
+  })
+  return { ...source, fd, direct: false }
 }
 
 function refuses(path: string, code: string): void {
@@ -87,13 +110,20 @@ suite('openSource', () => {
     }
   })
 
-  test('a block device', { skip: skipWithoutLoopDevices() }, (t) => {
+  test('a block device', needsLoops, (t) => {
     const image = join(directory(t), 'd.img')
     writeFileSync(image, Buffer.alloc(3 * MiB, 1))
     const source = opened(t, loopDevice(t, image))
     assert.equal(source.kind, 'device')
     assert.equal(source.sizeBytes, 3 * MiB)
     assert.match(source.device ?? '', /^7:\d+$/)
+    assert.equal(source.direct, true)
+  })
+
+  test('what cannot be read directly is told from what can', () => {
+    // The kernel's own files know no such reads.
+    assert.equal(openDirect('/proc/self/status'), null)
+    assert.throws(() => openDirect('/proc/self/none'), { code: 'ENOENT' })
   })
 
   test('a second descriptor is of the same file, whatever the path names by then', (t) => {
@@ -126,27 +156,23 @@ suite('changes of a source', () => {
     truncateSync(path, 1001)
     assert.match(changeBetween(before, stateOf(source)) ?? '', /1000 to 1001/)
     rmSync(path)
-    assert.equal(stateOf(source).replaced, true)
+    assert.match(stateOf(source).lasting ?? '', /another file/)
     writeFileSync(path, Buffer.alloc(1000, 7))
     assert.match(changeBetween(before, stateOf(source)) ?? '', /another file/)
   })
 
-  test(
-    'writes to a block device are counted, also those that are still in the cache',
-    { skip: skipWithoutLoopDevices() },
-    async (t) => {
-      const image = join(directory(t), 'd.img')
-      writeFileSync(image, Buffer.alloc(3 * MiB, 1))
-      const device = loopDevice(t, image)
-      const source = opened(t, device)
-      const before = await stateBeforeReading(source, systemClock)
-      assert.equal(changeBetween(before, stateOf(source)), null)
-      writeFileSync(device, Buffer.alloc(4096, 2), { flag: 'r+' })
-      assert.match(changeBetween(before, stateOf(source)) ?? '', /sectors written to it/)
-    },
-  )
+  test('writes to a block device are counted, also those that are still in the cache', needsLoops, async (t) => {
+    const image = join(directory(t), 'd.img')
+    writeFileSync(image, Buffer.alloc(3 * MiB, 1))
+    const device = loopDevice(t, image)
+    const source = opened(t, device)
+    const before = await stateBeforeReading(source, systemClock)
+    assert.equal(changeBetween(before, stateOf(source)), null)
+    writeFileSync(device, Buffer.alloc(4096, 2), { flag: 'r+' })
+    assert.match(changeBetween(before, stateOf(source)) ?? '', /sectors written to it/)
+  })
 
-  test('writes past a loop device, to its file, are seen', { skip: skipWithoutLoopDevices() }, async (t) => {
+  test('writes past a loop device, to its file, are seen', needsLoops, async (t) => {
     const image = join(directory(t), 'd.img')
     writeFileSync(image, Buffer.alloc(3 * MiB, 1))
     const source = opened(t, loopDevice(t, image))
@@ -155,26 +181,67 @@ suite('changes of a source', () => {
     assert.match(changeBetween(before, stateOf(source)) ?? '', /modification/)
   })
 
-  const skip = skipWithoutLoopDevices() || skipWithout('mke2fs')
-  test('a file system mounted for writing is said at once, of the device and of the file behind it', { skip }, (t) => {
-    const folder = directory(t)
-    const image = join(folder, 'd.img')
-    writeFileSync(image, '')
-    truncateSync(image, 8 * MiB)
-    run('mke2fs', '-q', '-t', 'ext4', image)
-    const device = loopDevice(t, image)
-    const place = join(folder, 'a place')
-    mkdirSync(place)
-    assert.equal(mountWarning(opened(t, device)), null)
-    assert.equal(mountWarning(opened(t, image)), null)
-    whileMounted(device, place, () => {
-      for (const path of [device, image]) {
-        const warning = mountWarning(opened(t, path))
-        assert.equal(warning?.code, 'W_SOURCE_MOUNTED')
-        assert.ok(warning.message.includes(place), warning.message)
-      }
-    })
+  test('of a device that is read by way of the cache, what is old in there goes', needsLoops, async (t) => {
+    const image = join(directory(t), 'd.img')
+    writeFileSync(image, Buffer.alloc(3 * MiB, 'old.'))
+    const source = openedCached(t, loopDevice(t, image))
+    const read = (): string =>
+      sectorsOf(source.fd, source.sizeBytes)
+        .read(2 * MiB, 4)
+        .toString()
+    read()
+    // Not by way of the device, as a mounted file system does it.
+    writeFileSync(image, Buffer.alloc(3 * MiB, 'new.'))
+    const cached = read()
+    await stateBeforeReading(source, systemClock)
+    assert.deepEqual([cached, read()], ['old.', 'new.'])
   })
+
+  const skip = skipWithoutLoopDevices() || skipWithout('mke2fs')
+  test(
+    'a device that is mounted for writing is never unchanged when it is read by way of the cache',
+    { skip },
+    async (t) => {
+      const folder = directory(t)
+      const image = join(folder, 'd.img')
+      writeFileSync(image, '')
+      truncateSync(image, 8 * MiB)
+      run('mke2fs', '-q', '-t', 'ext4', image)
+      const device = loopDevice(t, image)
+      const cached = openedCached(t, device)
+      const before = await stateBeforeReading(cached, systemClock)
+      assert.equal(changeBetween(before, stateOf(cached)), null)
+      mkdirSync(join(folder, 'mounted'))
+      await whileMounted(device, join(folder, 'mounted'), () => {
+        assert.match(changeBetween(before, stateOf(cached)) ?? '', /mounted for writing/)
+        assert.equal(stateOf(opened(t, device)).lasting, null)
+      })
+    },
+  )
+
+  test(
+    'a file system mounted for writing is said at once, of the device and of the file behind it',
+    { skip },
+    async (t) => {
+      const folder = directory(t)
+      const image = join(folder, 'd.img')
+      writeFileSync(image, '')
+      truncateSync(image, 8 * MiB)
+      run('mke2fs', '-q', '-t', 'ext4', image)
+      const device = loopDevice(t, image)
+      const place = join(folder, 'a place')
+      mkdirSync(place)
+      assert.equal(mountWarning(opened(t, device)), null)
+      assert.equal(mountWarning(opened(t, image)), null)
+      await whileMounted(device, place, () => {
+        for (const path of [device, image]) {
+          const warning = mountWarning(opened(t, path))
+          assert.equal(warning?.code, 'W_SOURCE_MOUNTED')
+          assert.ok(warning.message.includes(place), warning.message)
+        }
+      })
+    },
+  )
 })
 
 test('of mounts, only file systems that are writable as a whole count', () => {

@@ -2,8 +2,9 @@ import { closeSync, fstatSync, openSync, statSync, type BigIntStats } from 'node
 import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
 import type { DiskIdentity } from '@strata/shared/format/manifest.ts'
 import { deviceBytes, deviceNumber, type DeviceNumber } from './block-device.ts'
+import { directReadFlags, openDirect } from './direct-read.ts'
 import { identityOf } from './identity.ts'
-import { sectorsOf } from './sectors.ts'
+import { directSectorsOf, sectorsOf } from './sectors.ts'
 
 /** Where a disk is read from: an image file or a block device, opened for reading only. */
 export interface Source {
@@ -17,6 +18,8 @@ export interface Source {
   readonly identity: DiskIdentity
   /** For reads with a position; good in every thread of this process until `close`. */
   readonly fd: number
+  /** Reads pass the system's cache, see direct-read.ts: of every device that can be read so, and of no image file. */
+  readonly direct: boolean
   /** Null for an image file. */
   readonly device: DeviceNumber | null
   close(): void
@@ -26,18 +29,19 @@ export interface Source {
 export function openSource(request: { readonly name: string; readonly path: string }): Source {
   const { name, path } = request
   // Looked at before it is opened: to open a pipe would wait for its other end.
-  requireKind(
+  const found = requireKind(
     path,
     accessing(path, () => statSync(path, { bigint: true })),
   )
-  const fd = accessing(path, () => openSync(path, 'r'))
+  const { fd, direct } = accessing(path, () => openForReading(path, found))
   try {
     const stats = fstatSync(fd, { bigint: true })
     const kind = requireKind(path, stats)
     const device = kind === 'device' ? deviceNumber(stats.rdev) : null
     const sizeBytes = device === null ? Number(stats.size) : deviceBytes(device, fd)
     if (sizeBytes === 0) throw new StrataError('E_SOURCE_EMPTY', `${path} is empty: it has 0 bytes`)
-    const identity = accessing(path, () => identityOf(sectorsOf(fd, sizeBytes)))
+    const sectors = direct ? directSectorsOf(fd, sizeBytes) : sectorsOf(fd, sizeBytes)
+    const identity = accessing(path, () => identityOf(sectors))
     return {
       name,
       path,
@@ -45,6 +49,7 @@ export function openSource(request: { readonly name: string; readonly path: stri
       sizeBytes,
       identity,
       fd,
+      direct,
       device,
       close: () => {
         closeSync(fd)
@@ -56,13 +61,18 @@ export function openSource(request: { readonly name: string; readonly path: stri
   }
 }
 
+function openForReading(path: string, kind: Source['kind']): Pick<Source, 'fd' | 'direct'> {
+  const fd = kind === 'device' ? openDirect(path) : null
+  return fd === null ? { fd: openSync(path, 'r'), direct: false } : { fd, direct: true }
+}
+
 /**
  * Another descriptor of what is open already, whatever its path names by now: threads that share one would spoil each
  * other's read-ahead. Where the system offers no such thing, the shared one serves, only slower on a cold disk.
  */
 export function reopen(source: Source): { readonly fd: number; close(): void } {
   try {
-    const fd = openSync(`/proc/self/fd/${String(source.fd)}`, 'r')
+    const fd = openSync(`/proc/self/fd/${String(source.fd)}`, source.direct ? directReadFlags : 'r')
     return {
       fd,
       close: () => {

@@ -4,6 +4,7 @@ import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
 import type { Warning } from '@strata/shared/format/manifest.ts'
 import { timestampCoarseStepMs, timestampStepMs } from '@strata/shared/limits.ts'
 import { devicesOn, loopFile, loopsOf, sectorsWritten } from './block-device.ts'
+import { dropCache } from './direct-read.ts'
 import { factsOfOpen, factsOfPath, type ImageFileFacts } from './image-file.ts'
 import { writableMounts } from './mounts.ts'
 import { currentSizeBytes, type Source } from './source.ts'
@@ -16,8 +17,8 @@ import { currentSizeBytes, type Source } from './source.ts'
  */
 export interface SourceState {
   readonly sizeBytes: number
-  /** The path names another file (or none) than the one that is open. */
-  readonly replaced: boolean
+  /** Why what was read cannot be relied on, however often it is read again; null when it can be. */
+  readonly lasting: string | null
   /** What must stay the same, by name. */
   readonly facts: ReadonlyMap<string, string>
 }
@@ -32,7 +33,10 @@ export async function stateBeforeReading(source: Source, clock: Clock): Promise<
     const waitMs = freshForMs(backing, clock.nowMs())
     if (waitMs > 0) await clock.sleep(waitMs)
   }
-  return stateOf(source)
+  const state = stateOf(source)
+  // Only now: what came into the cache before this moment may have been written past it since.
+  if (isCached(source)) dropCache(source.fd)
+  return state
 }
 
 /** The state of a source now. */
@@ -51,13 +55,26 @@ export function stateOf(source: Source): SourceState {
       facts.set('the count of sectors written to its disk', String(written.wholeDiskDirectly))
     }
   }
-  const replaced = source.device === null && factsOfPath(source.path)?.file !== file?.file
-  return { sizeBytes: currentSizeBytes(source), replaced, facts }
+  return { sizeBytes: currentSizeBytes(source), lasting: lastingTrouble(source, file), facts }
+}
+
+function lastingTrouble(source: Source, file: ImageFileFacts | null): string | null {
+  if (source.device === null && factsOfPath(source.path)?.file !== file?.file) return 'its path names another file now'
+  if (isCached(source) && writablePlaces(source).length > 0) {
+    return "it is mounted for writing and can be read only through the system's cache, which does not see what is written there"
+  }
+  return null
+}
+
+/** A device that is read through the system's cache of it. */
+function isCached(source: Source): boolean {
+  return source.device !== null && !source.direct
 }
 
 /** What changed, in words; null when nothing did. */
 export function changeBetween(before: SourceState, after: SourceState): string | null {
-  if (after.replaced) return 'its path names another file now'
+  const lasting = after.lasting ?? before.lasting
+  if (lasting !== null) return lasting
   if (before.sizeBytes !== after.sizeBytes) {
     return `its size went from ${String(before.sizeBytes)} to ${String(after.sizeBytes)} bytes`
   }
@@ -67,16 +84,21 @@ export function changeBetween(before: SourceState, after: SourceState): string |
 
 /** Says at once when a source can hardly stay unchanged, because a file system on it is mounted for writing. */
 export function mountWarning(source: Source): Warning | null {
+  const places = writablePlaces(source)
+  if (places.length === 0) return null
+  return {
+    code: 'W_SOURCE_MOUNTED',
+    message: `disk ${source.name} (${source.path}) is mounted for writing at ${places.join(', ')}: it may change while it is read`,
+  }
+}
+
+/** Where file systems on the source, or on what is built on it, are mounted for writing. */
+function writablePlaces(source: Source): string[] {
   const devices = new Set<string>()
   const roots = source.device === null ? loopsOf(realpathSync(source.path)) : [source.device]
   for (const root of roots) for (const device of devicesOn(root)) devices.add(device)
-  const places = devices.size === 0 ? [] : writableMounts().filter((mount) => devices.has(mount.device))
-  if (places.length === 0) return null
-  const where = [...new Set(places.map((mount) => mount.place))].join(', ')
-  return {
-    code: 'W_SOURCE_MOUNTED',
-    message: `disk ${source.name} (${source.path}) is mounted for writing at ${where}: it may change while it is read`,
-  }
+  const mounts = devices.size === 0 ? [] : writableMounts().filter((mount) => devices.has(mount.device))
+  return [...new Set(mounts.map((mount) => mount.place))]
 }
 
 /** Facts of the image file, or of the file that a loop device stands for. */

@@ -22,10 +22,10 @@ export function loopDevice(t: TestContext, path: string, sectorBytes = 512): str
 }
 
 /** Does something while a device is mounted. */
-export function whileMounted(device: string, place: string, action: () => void): void {
+export async function whileMounted(device: string, place: string, action: () => Promise<void> | void): Promise<void> {
   run('mount', device, place)
   try {
-    action()
+    await action()
   } finally {
     run('umount', place)
   }
