@@ -7,8 +7,10 @@ import { seekEnd } from './seek.ts'
 export type DeviceNumber = string
 
 const sectorBytes = 512
-/** In /sys/dev/block/N/stat; Documentation/block/stat.rst of the kernel: sectors written. */
-const sectorsWrittenField = 6
+/** Fields of /sys/dev/block/N/stat; Documentation/block/stat.rst of the kernel. A discard is no write there. */
+const sectorCountFields = { written: 6, discarded: 13 } as const
+type SectorCount = keyof typeof sectorCountFields
+export const sectorCounts: readonly SectorCount[] = ['written', 'discarded']
 
 export function deviceNumber(rdev: bigint): DeviceNumber {
   const major = ((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & ~0xfffn)
@@ -70,23 +72,26 @@ export function devicesOn(device: DeviceNumber): Set<DeviceNumber> {
 }
 
 /**
- * Sectors written to the device since the machine started, by whichever way: a whole disk counts what goes to its
- * partitions, and a partition leaves out what goes past it to the whole disk, which is therefore counted here too.
- * Null where the kernel keeps no count.
+ * Sectors of the device written or discarded since the machine started, by whichever way: a whole disk counts what goes
+ * to its partitions, and a partition leaves out what goes past it to the whole disk, which is therefore counted here
+ * too. Null where the kernel keeps no count.
  */
-export function sectorsWritten(device: DeviceNumber): { device: number; wholeDiskDirectly: number } | null {
+export function sectorsCounted(
+  device: DeviceNumber,
+  count: SectorCount,
+): { device: number; wholeDiskDirectly: number } | null {
   const folder = folderOf(device)
-  const own = sectorsWrittenAt(folder)
+  const own = sectorsAt(folder, count)
   if (own === null) return null
   if (readFact(join(folder, 'partition')) === null) return { device: own, wholeDiskDirectly: 0 }
   const whole = dirname(realpathSync(folder))
-  let direct = sectorsWrittenAt(whole) ?? 0
-  for (const partition of partitionsOf(whole)) direct -= sectorsWrittenAt(partition) ?? 0
+  let direct = sectorsAt(whole, count) ?? 0
+  for (const partition of partitionsOf(whole)) direct -= sectorsAt(partition, count) ?? 0
   return { device: own, wholeDiskDirectly: direct }
 }
 
-function sectorsWrittenAt(folder: string): number | null {
-  const field = readFact(join(folder, 'stat'))?.split(/\s+/)[sectorsWrittenField]
+function sectorsAt(folder: string, count: SectorCount): number | null {
+  const field = readFact(join(folder, 'stat'))?.split(/\s+/)[sectorCountFields[count]]
   return field === undefined ? null : Number(field)
 }
 

@@ -169,7 +169,20 @@ suite('changes of a source', () => {
     const before = await stateBeforeReading(source, systemClock)
     assert.equal(changeBetween(before, stateOf(source)), null)
     writeFileSync(device, Buffer.alloc(4096, 2), { flag: 'r+' })
-    assert.match(changeBetween(before, stateOf(source)) ?? '', /sectors written to it/)
+    assert.match(changeBetween(before, stateOf(source)) ?? '', /its written sectors/)
+  })
+
+  const skipDiscard = skipWithoutLoopDevices() || skipWithout('blkdiscard')
+  test('discards are counted, which the kernel does not count as writes', { skip: skipDiscard }, async (t) => {
+    const image = join(directory(t), 'd.img')
+    writeFileSync(image, Buffer.alloc(8 * MiB, 1))
+    const device = loopDevice(t, image)
+    const source = opened(t, device)
+    const before = await stateBeforeReading(source, systemClock)
+    run('blkdiscard', '--offset', '0', '--length', String(4 * MiB), device)
+    const change = changeBetween(before, stateOf(source)) ?? ''
+    assert.match(change, /its discarded sectors/)
+    assert.doesNotMatch(change, /its written sectors/)
   })
 
   test('writes past a loop device, to its file, are seen', needsLoops, async (t) => {

@@ -3,7 +3,7 @@ import type { Clock } from '@strata/shared/clock.ts'
 import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
 import type { Warning } from '@strata/shared/format/manifest.ts'
 import { timestampCoarseStepMs, timestampStepMs } from '@strata/shared/limits.ts'
-import { devicesOn, loopFile, loopsOf, sectorsWritten } from './block-device.ts'
+import { devicesOn, loopFile, loopsOf, sectorCounts, sectorsCounted } from './block-device.ts'
 import { dropCache } from './direct-read.ts'
 import { factsOfOpen, factsOfPath, type ImageFileFacts } from './image-file.ts'
 import { writableMounts } from './mounts.ts'
@@ -49,10 +49,11 @@ export function stateOf(source: Source): SourceState {
   }
   if (source.device !== null) {
     flush(source)
-    const written = sectorsWritten(source.device)
-    if (written !== null) {
-      facts.set('the count of sectors written to it', String(written.device))
-      facts.set('the count of sectors written to its disk', String(written.wholeDiskDirectly))
+    for (const count of sectorCounts) {
+      const sectors = sectorsCounted(source.device, count)
+      if (sectors === null) continue
+      facts.set(`the number of its ${count} sectors`, String(sectors.device))
+      facts.set(`the number of its disk's ${count} sectors`, String(sectors.wholeDiskDirectly))
     }
   }
   return { sizeBytes: currentSizeBytes(source), lasting: lastingTrouble(source, file), facts }
