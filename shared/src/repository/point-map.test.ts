@@ -49,6 +49,31 @@ async function placeOfPage(map: PointMap, number: number): Promise<Place> {
   return place
 }
 
+test('point 365 of a chain costs what point 1 costs, to open and to read a page of: nothing walks the chain', async () => {
+  const test = makeTestRepository()
+  const full = everyPage.map((page) => recordChange(page * pageEntriesMax + 5, 'full', testSession(1)))
+  const first = await writeTestPoint(test.repository, 1, null, [{ sizeBytes, blockBytes, changes: full }])
+  let last = first
+  for (let number = 2; number <= 365; number += 1) {
+    // Now in one page, now in another, as a machine does that is in use.
+    const block = (number % everyPage.length) * pageEntriesMax + 5
+    const changes = [recordChange(block, `point ${String(number)}`, testSession(number))]
+    last = await writeTestPoint(test.repository, number, last.map, [{ sizeBytes, blockBytes, changes }])
+  }
+  const cost = async ({ point }: TestPoint): Promise<{ requests: number; bytes: number }> => {
+    const before = test.requests.length
+    const map = await PointMap.open(test.repository, point)
+    await Array.fromAsync(map.pages(0, [1]))
+    const requests = test.requests.slice(before)
+    return { requests: requests.length, bytes: requests.reduce((sum, { bytesReceived }) => sum + bytesReceived, 0) }
+  }
+  assert.equal((await cost(first)).requests, 3)
+  const [atFirst, atLast] = [await cost(first), await cost(last)]
+  assert.equal(atLast.requests, atFirst.requests)
+  // The last point's node refers to one more session for each page.
+  assert.ok(atLast.bytes <= atFirst.bytes + 1000, `${String(atLast.bytes)} and ${String(atFirst.bytes)} bytes`)
+})
+
 test('a map is opened with one request, and neighbouring pages are read with one more', async () => {
   const { test, second } = await twoPoints()
   const before = test.requests.length
