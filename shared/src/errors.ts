@@ -73,6 +73,9 @@ export const errorCatalogue = {
   E_OBJECT_TRUNCATED: permanent(
     'An object is shorter than it should be. Run strata verify to see which points it hits.',
   ),
+  E_OBJECT_ARCHIVED: permanent(
+    'An object lies in an archive class, where it cannot be read: a lifecycle rule of somebody has moved it there. Thaw it (S3: restore-object, Azure: rehydrate) and remove the rule.',
+  ),
   E_OBJECT_NAME: bug('An object name was built that the layout does not allow.'),
 
   // format

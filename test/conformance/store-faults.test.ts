@@ -80,6 +80,7 @@ describeWith(cephRgwRequirement, 'S3 store behind a bad connection', () => {
     [400, 'ExpiredToken', 'E_STORE_DENIED'],
     [403, 'RequestTimeTooSkewed', 'E_STORE_CLOCK'],
     [403, 'QuotaExceeded', 'E_STORE_FULL'],
+    [403, 'InvalidObjectState', 'E_OBJECT_ARCHIVED'],
     [507, 'InsufficientStorage', 'E_STORE_FULL'],
     [404, 'NoSuchBucket', 'E_STORE_MISSING'],
     [301, 'PermanentRedirect', 'E_STORE_URL'],
@@ -134,7 +135,8 @@ describe('Azure store behind a bad connection', () => {
     [507, 'InsufficientStorage', 'E_STORE_FULL'],
     [404, 'ContainerNotFound', 'E_STORE_MISSING'],
     [409, 'ContainerBeingDeleted', 'E_STORE_MISSING'],
-    [409, 'BlobArchived', 'E_STORE_PROTOCOL'],
+    [409, 'BlobArchived', 'E_OBJECT_ARCHIVED'],
+    [409, 'BlobBeingRehydrated', 'E_OBJECT_ARCHIVED'],
     [400, 'InvalidHeaderValue', 'E_STORE_PROTOCOL'],
   ])
   describeForeignAnswers(azure)

@@ -351,6 +351,23 @@ test('a bad sector under a pack loses the one record that lies on it', async () 
   assert.ok(failed > 0)
 })
 
+test('a pack in an archive class loses its blocks, and is asked for once a read and not in ever smaller parts', async () => {
+  const chain = await makeChain()
+  const { object } = recordOf(chain.full, 1027)
+  let asked = 0
+  const archived = new InterceptedStore(chain.store, (name, range, get) => {
+    if (name !== object) return get(name, range)
+    asked += 1
+    return Promise.reject(new StrataError('E_OBJECT_ARCHIVED', `reading ${name} failed: HTTP 403, InvalidObjectState`))
+  })
+  const repository = new Repository(archived, chain.repository.ingestKeys, chain.random)
+  const result = await assertLost({ ...chain, repository }, (made) => blocksIn(made, object), ['E_OBJECT_ARCHIVED'])
+  assert.equal(result.points[0]?.damage.ranges.length, 1)
+  asked = 0
+  await verifyAll({ ...chain, repository })
+  assert.equal(asked, 1)
+})
+
 test('two packs that changed places lose the blocks of both', async () => {
   const chain = await makeChain()
   const [a, b] = [recordOf(chain.full, 0).object, recordOf(chain.full, 1024).object]

@@ -24,6 +24,7 @@ function isDamage(error: unknown): error is StrataError {
     error,
     'E_OBJECT_MISSING',
     'E_OBJECT_TRUNCATED',
+    'E_OBJECT_ARCHIVED',
     'E_FORMAT_DAMAGED',
     'E_FORMAT_KIND',
     'E_SEAL_BROKEN',

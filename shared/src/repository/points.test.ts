@@ -1,11 +1,21 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { hasCode } from '../errors.ts'
+import { hasCode, StrataError } from '../errors.ts'
 import { encodeDocument } from '../format/document.ts'
 import { manifestType, type Manifest } from '../format/manifest.ts'
 import { manifestName } from '../format/names.ts'
 import { makeTestRepository } from '../testing/test-repository.ts'
-import { baseOf, findPoint, fullOf, latestPoint, latestSequence, readPoint, type Point } from './points.ts'
+import {
+  baseOf,
+  findPoint,
+  fullOf,
+  isReadable,
+  latestPoint,
+  latestSequence,
+  listPoints,
+  readPoint,
+  type Point,
+} from './points.ts'
 import type { Repository } from './repository.ts'
 
 const setName = 'machine'
@@ -106,4 +116,20 @@ test('the newest number of a set, from the beginning or from a number that is kn
   for (const sequence of [1, 2, 3]) await publish(repository, sequence)
   for (const after of [0, 1, 3]) assert.equal(await latestSequence(repository, set, after), 3)
   assert.equal((await latestPoint(repository, set))?.sequence, 3)
+})
+
+test('a manifest in an archive class is one unreadable point, and hides no other', async () => {
+  const { repository, store } = makeTestRepository()
+  for (const sequence of [1, 2, 3]) await publish(repository, sequence)
+  const get = store.get.bind(store)
+  const archived = manifestName(repository.placeOf(repository.setIdOf(setName)), 2)
+  store.get = async (name, ...others) => {
+    if (name === archived) throw new StrataError('E_OBJECT_ARCHIVED', name)
+    return await get(name, ...others)
+  }
+  const entries = await Array.fromAsync(listPoints(repository))
+  assert.deepEqual(
+    entries.map((entry) => (isReadable(entry) ? entry.sequence : entry.error.code)),
+    [1, 'E_OBJECT_ARCHIVED', 3],
+  )
 })

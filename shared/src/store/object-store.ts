@@ -32,7 +32,10 @@ export interface ObjectStore {
   /** Writes a whole object. The parts are written one after the other as one object. */
   put(name: string, parts: readonly Uint8Array[], options?: PutOptions): Promise<void>
 
-  /** Reads an object whole, or a range of it. Missing: E_OBJECT_MISSING. The result belongs to the caller. */
+  /**
+   * Reads an object whole, or a range of it. Missing: E_OBJECT_MISSING. In an archive class of the store, where it can be
+   * listed but not read: E_OBJECT_ARCHIVED. The result belongs to the caller.
+   */
   get(name: string, range?: ByteRange): Promise<Uint8Array<ArrayBuffer>>
 
   /** What the store knows of an object, or undefined when there is none. */

@@ -113,7 +113,8 @@ async function readIfOwn(
     return manifest.point === session ? { manifest, manifestDigest: digest } : undefined
   } catch (error) {
     // What cannot be read is not what this session has just written.
-    if (hasCode(error, 'E_FORMAT_NEWER', 'E_FORMAT_KIND', 'E_FORMAT_DAMAGED', 'E_SEAL_BROKEN')) return undefined
+    if (hasCode(error, 'E_FORMAT_NEWER', 'E_FORMAT_KIND', 'E_FORMAT_DAMAGED', 'E_SEAL_BROKEN', 'E_OBJECT_ARCHIVED'))
+      return undefined
     throw error
   }
 }

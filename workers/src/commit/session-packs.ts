@@ -235,7 +235,15 @@ async function chooseAttempt(
     } catch (error) {
       // A pack that is damaged is as good as none: another attempt may be whole, else the segment counts as missing.
       if (
-        hasCode(error, 'E_FORMAT_DAMAGED', 'E_FORMAT_KIND', 'E_SEAL_BROKEN', 'E_OBJECT_TRUNCATED', 'E_OBJECT_MISSING')
+        hasCode(
+          error,
+          'E_FORMAT_DAMAGED',
+          'E_FORMAT_KIND',
+          'E_SEAL_BROKEN',
+          'E_OBJECT_TRUNCATED',
+          'E_OBJECT_MISSING',
+          'E_OBJECT_ARCHIVED',
+        )
       )
         continue
       throw error

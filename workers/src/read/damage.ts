@@ -34,6 +34,7 @@ export function isDamage(error: unknown): error is StrataError {
     error,
     'E_OBJECT_MISSING',
     'E_OBJECT_TRUNCATED',
+    'E_OBJECT_ARCHIVED',
     'E_FORMAT_DAMAGED',
     'E_FORMAT_KIND',
     'E_FORMAT_NEWER',

@@ -128,7 +128,7 @@ export class RecordReader {
       range = await this.#options.store.get(read.object, { offset: read.offset, length: read.length })
     } catch (error) {
       if (!isDamage(error)) throw error
-      if (read.wanted.length > 1 && !hasCode(error, 'E_OBJECT_MISSING')) {
+      if (read.wanted.length > 1 && !hasCode(error, 'E_OBJECT_MISSING', 'E_OBJECT_ARCHIVED')) {
         const middle = Math.ceil(read.wanted.length / 2)
         await this.#read(partOf(read, read.wanted.slice(0, middle)))
         await this.#read(partOf(read, read.wanted.slice(middle)))

@@ -221,7 +221,7 @@ class Attempts {
 
 /** The store has looked for the object; what is refused without a request (a name, credentials) says nothing of it. */
 function isAboutObject(error: unknown): boolean {
-  return hasCode(error, 'E_OBJECT_MISSING', 'E_OBJECT_EXISTS', 'E_OBJECT_TRUNCATED')
+  return hasCode(error, 'E_OBJECT_MISSING', 'E_OBJECT_EXISTS', 'E_OBJECT_TRUNCATED', 'E_OBJECT_ARCHIVED')
 }
 
 /** @returns ms to wait after the `failed`th failure, counted from 1 */
