@@ -172,6 +172,17 @@ suite('changes of a source', () => {
     assert.match(changeBetween(before, stateOf(source)) ?? '', /its written sectors/)
   })
 
+  test('what lies in the cache of a loop device before it is read is no change of it', needsLoops, async (t) => {
+    const image = join(directory(t), 'd.img')
+    writeFileSync(image, Buffer.alloc(3 * MiB, 1))
+    const device = loopDevice(t, image)
+    // As long as it is open it is not written back.
+    const source = opened(t, device)
+    writeFileSync(device, Buffer.alloc(MiB, 2), { flag: 'r+' })
+    const before = await stateBeforeReading(source, systemClock)
+    assert.equal(changeBetween(before, stateOf(source)), null)
+  })
+
   const skipDiscard = skipWithoutLoopDevices() || skipWithout('blkdiscard')
   test('discards are counted, which the kernel does not count as writes', { skip: skipDiscard }, async (t) => {
     const image = join(directory(t), 'd.img')

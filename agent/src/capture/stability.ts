@@ -28,6 +28,8 @@ export interface SourceState {
  * write in the same step would leave the same time.
  */
 export async function stateBeforeReading(source: Source, clock: Clock): Promise<SourceState> {
+  // Of a loop device, this is itself a write to the file behind it.
+  if (source.device !== null) flush(source)
   const backing = fileBehind(source)
   if (backing !== null) {
     const waitMs = freshForMs(backing, clock.nowMs())
@@ -41,6 +43,7 @@ export async function stateBeforeReading(source: Source, clock: Clock): Promise<
 
 /** The state of a source now. */
 export function stateOf(source: Source): SourceState {
+  if (source.device !== null) flush(source)
   const facts = new Map<string, string>()
   const file = fileBehind(source)
   if (file !== null) {
@@ -48,7 +51,6 @@ export function stateOf(source: Source): SourceState {
     facts.set('the time of its last status change', String(file.statusChangedNs))
   }
   if (source.device !== null) {
-    flush(source)
     for (const count of sectorCounts) {
       const sectors = sectorsCounted(source.device, count)
       if (sectors === null) continue
