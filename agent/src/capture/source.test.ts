@@ -6,6 +6,7 @@ import {
   mkdtempSync,
   openSync,
   rmSync,
+  statSync,
   symlinkSync,
   truncateSync,
   writeFileSync,
@@ -14,9 +15,12 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite, test, type TestContext } from 'node:test'
-import { systemClock } from '@strata/shared/clock.ts'
+import { setTimeout } from 'node:timers/promises'
+import { systemClock, type Clock } from '@strata/shared/clock.ts'
 import { StrataError } from '@strata/shared/errors.ts'
+import { timestampStepMs } from '@strata/shared/limits.ts'
 import { loopDevice, skipWithoutLoopDevices, whileMounted } from '../testing/loop-device.ts'
+import { memoryMap, skipWithoutMemoryMaps } from '../testing/memory-map.ts'
 import { run, skipWithout } from '../testing/programs.ts'
 import { openDirect } from './direct-read.ts'
 import { parseMounts } from './mounts.ts'
@@ -24,7 +28,9 @@ import { sectorsOf } from './sectors.ts'
 import { openSource, reopen, type Source } from './source.ts'
 import { changeBetween, mountWarning, stateBeforeReading, stateOf } from './stability.ts'
 
-const MiB = 1024 * 1024
+const KiB = 1024
+const MiB = 1024 * KiB
+const skipMaps = skipWithoutMemoryMaps(tmpdir())
 const needsLoops = { skip: skipWithoutLoopDevices() }
 
 function directory(t: TestContext): string {
@@ -146,6 +152,30 @@ suite('changes of a source', () => {
     assert.equal(changeBetween(before, stateOf(source)), null)
     writeFileSync(path, Buffer.alloc(1000, 8), { flag: 'r+' })
     assert.match(changeBetween(before, stateOf(source)) ?? '', /modification/)
+  })
+
+  test('stores into a memory map are seen, whenever it was dirty before', { skip: skipMaps }, async (t) => {
+    const path = join(directory(t), 'd.img')
+    writeFileSync(path, Buffer.alloc(64 * KiB, 7))
+    const source = opened(t, path)
+    const store = memoryMap(t, path, 64 * KiB)
+    store(8, 1)
+    const sleeping: Clock = {
+      ...systemClock,
+      nowMs: () => statSync(path).mtimeMs,
+      // Between the first look at the file and its state.
+      sleep: async (ms) => {
+        await systemClock.sleep(ms)
+        store(9, 1)
+      },
+    }
+    for (const clock of [systemClock, sleeping]) {
+      const before = await stateBeforeReading(source, clock)
+      await setTimeout(timestampStepMs)
+      assert.equal(changeBetween(before, stateOf(source)), null)
+      store(10, 1)
+      assert.match(changeBetween(before, stateOf(source)) ?? '', /modification/)
+    }
   })
 
   test('growing, shrinking, replacing and removing are told apart', async (t) => {

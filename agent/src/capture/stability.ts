@@ -13,7 +13,9 @@ import { currentSizeBytes, type Source } from './source.ts'
  * Notices that a source is written to while it is read. A point is one moment of the machine: what was read counts
  * only if nothing changed from before the first read until after the last.
  *
- * What cannot be seen: a program that writes through a memory map it dirtied before, until the system writes it back.
+ * A store through a memory map moves the times of its file only where it makes a clean page dirty. So pages are made
+ * clean, by writing them back, before a source is read: on every file system that lies on a disk. On tmpfs, which has
+ * nowhere to write them, stores into a map that was dirty before are not seen.
  */
 export interface SourceState {
   readonly sizeBytes: number
@@ -29,13 +31,15 @@ export interface SourceState {
  */
 export async function stateBeforeReading(source: Source, clock: Clock): Promise<SourceState> {
   // Of a loop device, this is itself a write to the file behind it.
-  if (source.device !== null) flush(source)
+  flush(source)
   const backing = fileBehind(source)
   if (backing !== null) {
     const waitMs = freshForMs(backing, clock.nowMs())
     if (waitMs > 0) await clock.sleep(waitMs)
   }
   const state = stateOf(source)
+  // Again, for what became dirty meanwhile: the next store into it must move the times that were just taken.
+  flush(source)
   // Only now: what came into the cache before this moment may have been written past it since.
   if (isCached(source)) dropCache(source.fd)
   return state
@@ -111,15 +115,15 @@ function fileBehind(source: Source): ImageFileFacts | null {
   return path === null ? null : factsOfPath(path)
 }
 
-/** Writes that lie in the system's cache of the device are not yet counted. */
+/** Writes back what lies in the system's cache of the source: what lies there of a device is not counted yet. */
 function flush(source: Source): void {
   try {
     fsyncSync(source.fd)
   } catch (error) {
     const code = systemErrorCode(error) ?? 'unknown error'
-    // Devices that cannot be written to have nothing to flush.
+    // What cannot be written to has nothing to flush.
     if (code === 'EINVAL' || code === 'EROFS') return
-    throw new StrataError('E_SOURCE_UNREADABLE', `${source.path}: the device reports ${code} when flushed`, {
+    throw new StrataError('E_SOURCE_UNREADABLE', `${source.path}: writing back its cache failed: ${code}`, {
       cause: error,
     })
   }
