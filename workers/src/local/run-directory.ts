@@ -1,5 +1,5 @@
 import { readFileSync, readlinkSync } from 'node:fs'
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { lstat, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { systemErrorCode } from '@strata/shared/errors.ts'
 
@@ -24,14 +24,29 @@ async function removeOrphans(parent: string): Promise<void> {
   for (const name of await readdir(parent)) {
     const [, pid, numbering] = namePattern.exec(name) ?? []
     if (pid === undefined || numbering !== numberingOfProcesses() || isRunning(Number(pid))) continue
-    try {
-      await rm(join(parent, name), { recursive: true, force: true })
-    } catch (error) {
-      // That of another user is theirs to remove.
-      if (!isDenied(error)) throw error
-    }
+    const path = join(parent, name)
+    if (await isOurs(path)) await rm(path, { recursive: true, force: true })
   }
 }
+
+/**
+ * Whether a run of this user made it. Others may write to the same parent: what they put there under such a name is
+ * theirs, and a link of theirs may lead anywhere. What is ours they can neither exchange, where the parent is sticky as
+ * /tmp and /dev/shm are, nor put anything into.
+ */
+async function isOurs(path: string): Promise<boolean> {
+  try {
+    const stats = await lstat(path)
+    return stats.isDirectory() && stats.uid === (process.geteuid?.() ?? stats.uid) && (stats.mode & othersMode) === 0
+  } catch (error) {
+    // Another run was quicker.
+    if (systemErrorCode(error) === 'ENOENT') return false
+    throw error
+  }
+}
+
+/** mkdtemp gives its owner alone every right. */
+const othersMode = process.platform === 'win32' ? 0 : 0o077
 
 /** Containers may share a directory and number their processes each on its own: a number says nothing to another. */
 function numberingOfProcesses(): string {
