@@ -79,6 +79,8 @@ export const keyFileBytesMax = 4 * KiB
 export const segmentsInFlightMax = 4
 /** Segments become smaller where memory for the hand-over is scarce, but not smaller than this. */
 export const segmentBytesSmall = 8 * MiB
+/** A thread that packs segments holds its memory whether there is a segment for it or not. */
+export const ingestThreadsMax = 4
 export const handOverFileBytesMax = segmentBytesMax + 2 * MiB
 /** One ranged read when blocks are read back; gaps up to `readGapBytesMax` are read along and thrown away. */
 export const readBytesMax = 8 * MiB
@@ -188,6 +190,7 @@ invariant(
   sendingsPerSegmentMax * (jobAttemptsMax + jobStalledMax) <= attemptsPerSegmentMax,
   'sendings and retries together stay within the attempts at a segment',
 )
+invariant(ingestThreadsMax <= segmentsInFlightMax, 'no thread is kept for segments that are never on their way')
 invariant(handOversPerSegmentMax <= sendingsPerSegmentMax, 'an agent gives up before the gateway refuses')
 invariant(blockBytesMin % directAlignmentBytes === 0, 'every block begins where a direct read may begin')
 invariant(scanPieceBytes % directAlignmentBytes === 0, 'a piece of a scan can be read directly')

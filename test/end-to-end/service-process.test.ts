@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile } from 'node:fs/promises'
 import { after, before, test } from 'node:test'
+import { segmentsInFlightMax } from '@strata/shared/limits.ts'
 import { redisRequirement } from '../servers/redis.ts'
 import { describeWith } from '../servers/require-server.ts'
-import { describeRun, Hold, MiB, Place, writeAt } from './place.ts'
+import { describeRun, Hold, MiB, Place, preload, until, writeAt } from './place.ts'
 
 /** The service process of a backup: what it takes of the machine, and how it ends. */
 describeWith(redisRequirement, 'the service process of a backup', () => {
@@ -34,6 +35,25 @@ describeWith(redisRequirement, 'the service process of a backup', () => {
     const ended = await run.ended
     assert.equal(ended.exitCode, 0, describeRun(ended))
     await place.assertNothingLeft()
+  })
+
+  test('on a machine with many cores it keeps no more threads than segments can be on their way', async () => {
+    await changeDisk()
+    const threads = place.file('threads')
+    await mkdir(threads)
+    const hold = await Hold.at(place, /\/data-/)
+    const options = `${hold.env['NODE_OPTIONS'] ?? ''} --import=${preload('many-cores.mjs')}`
+    const env = { ...hold.env, NODE_OPTIONS: options, STRATA_TEST_CORES: '32', STRATA_TEST_THREADS_IN: threads }
+    const run = place.start(args, { env })
+    await hold.reached(run)
+    const mark = `thread-${String(await place.processOf('service'))}-`
+    const ofService = async (): Promise<number> =>
+      (await readdir(threads)).filter((name) => name.startsWith(mark)).length
+    await until(async () => ((await ofService()) >= segmentsInFlightMax ? true : undefined))
+    await hold.release()
+    const ended = await run.ended
+    assert.equal(ended.exitCode, 0, describeRun(ended))
+    assert.equal(await ofService(), segmentsInFlightMax)
   })
 })
 

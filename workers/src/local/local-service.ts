@@ -1,6 +1,7 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import { availableParallelism } from 'node:os'
 import { errorFromDocument, StrataError } from '@strata/shared/errors.ts'
+import { ingestThreadsMax } from '@strata/shared/limits.ts'
 import type { OpenedSession, Uplink } from '@strata/shared/protocol/uplink.ts'
 import type { StoreTotals } from '@strata/shared/store/decorators/metrics.ts'
 import type { SessionInfo } from '../gateway/gateway.ts'
@@ -39,7 +40,7 @@ export async function startLocalService(options: LocalServiceOptions): Promise<L
       keyringPath: options.keyringPath,
       ...(options.redisUrl === undefined ? {} : { redisUrl: options.redisUrl }),
       ...(options.handOverDirectory === undefined ? {} : { handOverDirectory: options.handOverDirectory }),
-      threads: availableParallelism(),
+      threads: Math.min(availableParallelism(), ingestThreadsMax),
     })
   } catch (error) {
     await channel.end()
