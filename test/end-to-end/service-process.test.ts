@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
-import { mkdir, readdir, readFile } from 'node:fs/promises'
+import { randomBytes } from 'node:crypto'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { after, before, test } from 'node:test'
-import { segmentsInFlightMax } from '@strata/shared/limits.ts'
+import { segmentBytesMax, segmentsInFlightMax } from '@strata/shared/limits.ts'
 import { redisRequirement } from '../servers/redis.ts'
 import { describeWith } from '../servers/require-server.ts'
-import { describeRun, Hold, MiB, Place, preload, until, writeAt } from './place.ts'
+import { assertRefusal, describeRun, Hold, MiB, Place, preload, until, writeAt } from './place.ts'
 
 /** The service process of a backup: what it takes of the machine, and how it ends. */
 describeWith(redisRequirement, 'the service process of a backup', () => {
@@ -54,6 +55,39 @@ describeWith(redisRequirement, 'the service process of a backup', () => {
     const ended = await run.ended
     assert.equal(ended.exitCode, 0, describeRun(ended))
     assert.equal(await ofService(), segmentsInFlightMax)
+  })
+
+  test('calls into a service that has just died: its death is told, and the agent clears away what is its own', async () => {
+    const disk = place.file('large.img')
+    // More than one segment holds, so that two are on their way.
+    await writeFile(disk, randomBytes(segmentBytesMax + 8 * MiB))
+    const before = await place.objects(/\/points\//)
+    const env = { NODE_OPTIONS: `--import=${preload('kill-peer.mjs')}`, STRATA_TEST_KILL_SERVICE_AT: 'sent' }
+    const run = await place.run(['backup', disk, '--set', 'large', '--json'], {
+      env: { ...env, STRATA_TEST_KILL_AFTER: '2' },
+    })
+    assertRefusal(run, 'E_WORKER_DIED')
+    assert.deepEqual(await place.processes(), [])
+    const state = await readdir(place.file('state'), { recursive: true })
+    assert.deepEqual(
+      state.filter((name) => name.endsWith('.new')),
+      [],
+    )
+    assert.deepEqual(await place.objects(/\/points\//), before)
+    await place.assertStillGood()
+  })
+
+  test('an answer to an agent that has just died: nothing plain stays behind, nor a process', async () => {
+    // To start, to open, and to the first segment.
+    for (const answer of ['1', '2', '3']) {
+      await changeDisk()
+      const env = { NODE_OPTIONS: `--import=${preload('kill-peer.mjs')}`, STRATA_TEST_KILL_AGENT_AT: answer }
+      const run = await place.run(args, { env })
+      assert.equal(run.signal, 'SIGKILL', describeRun(run))
+      await until(async () => ((await place.processes()).length === 0 ? true : undefined))
+      await place.assertNothingLeft()
+    }
+    await place.assertStillGood()
   })
 })
 

@@ -91,8 +91,8 @@ function running(): Service {
 }
 
 function answer(message: AnswerMessage): void {
-  // A parent that is gone needs no answer; 'disconnect' below ends this process.
-  if (process.connected) process.send?.(message)
+  // A parent that is gone, or goes in this moment, needs no answer; 'disconnect' below ends this process.
+  if (process.connected) process.send?.(message, undefined, undefined, () => undefined)
 }
 
 process.on('message', (message: CallMessage) => {
