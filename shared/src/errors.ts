@@ -137,6 +137,9 @@ export const errorCatalogue = {
   E_HANDOVER_SPACE: permanent(
     'Free memory in the hand-over directory (/dev/shm), or name another with STRATA_HANDOVER_DIR.',
   ),
+  E_HANDOVER_IO: permanent(
+    'Check the hand-over directory (/dev/shm, or STRATA_HANDOVER_DIR), who may read there, and the system log.',
+  ),
   E_REDIS_MISSING: permanent(
     'Install redis-server (apt-get install redis-server), or point STRATA_REDIS_URL at a Redis.',
   ),

@@ -2,14 +2,7 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { Piscina } from 'piscina'
 import zstd from 'zstd-napi/binding.js'
 import { systemRandomBytes } from '@strata/shared/clock.ts'
-import {
-  hasCode,
-  invariant,
-  StrataError,
-  systemErrorCode,
-  toStrataError,
-  type ErrorDocument,
-} from '@strata/shared/errors.ts'
+import { hasCode, invariant, StrataError, toStrataError, type ErrorDocument } from '@strata/shared/errors.ts'
 import { equalBytes } from '@strata/shared/format/bytes.ts'
 import { BlockDigester, sealedHash } from '@strata/shared/format/digest.ts'
 import { encodePackTail, packKinds, sealDataFooter, type FooterEntry, type Piece } from '@strata/shared/format/pack.ts'
@@ -30,6 +23,7 @@ import {
 import { nonceBytes, SaltedNonces, SealingKey } from '@strata/shared/format/xaes.ts'
 import { blockBytesMax, handOverFileBytesMax } from '@strata/shared/limits.ts'
 import { idToBytes } from '@strata/shared/types.ts'
+import { handOverError } from '../local/hand-over-errors.ts'
 
 /**
  * The work on one segment, in a thread of the ingest pool: open it, check every digest, compress, seal, and put the
@@ -73,7 +67,7 @@ export default function packSegment(task: SegmentTask): unknown {
       [Piscina.valueSymbol]: answer,
     } as unknown as Movable)
   } catch (error) {
-    return { error: toStrataError(error).toJSON() }
+    return { error: toStrataError(handOverError(task.segmentPath, error)).toJSON() }
   }
 }
 
@@ -82,7 +76,7 @@ type Movable = Parameters<typeof Piscina.move>[0]
 
 /** Says how many bytes the pack has. */
 function pack(task: SegmentTask): number {
-  const fd = openSegment(task.segmentPath)
+  const fd = openSync(task.segmentPath, 'r')
   try {
     const header = readHeader(fd, task)
     const builder = new PackBuilder(task)
@@ -92,15 +86,6 @@ function pack(task: SegmentTask): number {
     return builder.finish(header)
   } finally {
     closeSync(fd)
-  }
-}
-
-function openSegment(path: string): number {
-  try {
-    return openSync(path, 'r')
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') throw lost(path, error)
-    throw error
   }
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
@@ -34,6 +34,16 @@ test('a key that is not the one of the session is not used', async (t) => {
   const path = join(session.path, 'key')
   await writeFile(path, (await readFile(path)).subarray(16))
   await assert.rejects(readDataKey(directory, session.name, keyId), { code: 'E_HANDOVER_LOST' })
+})
+
+test('a key that is there and cannot be read is told from one that is gone', async (t) => {
+  const directory = await directoryFor(t)
+  const session = await createSessionHandOver(directory, { keyId, key: randomBytes(32) })
+  const path = join(session.path, 'key')
+  await rm(path)
+  // Also root cannot read a directory as a file.
+  await mkdir(path)
+  await assert.rejects(readDataKey(directory, session.name, keyId), { code: 'E_HANDOVER_IO', message: /EISDIR/ })
 })
 
 test('a job names nothing outside the hand-over directory of its worker', async (t) => {

@@ -4,6 +4,7 @@ import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
 import { concatBytes, equalBytes } from '@strata/shared/format/bytes.ts'
 import { keyBytes } from '@strata/shared/format/xaes.ts'
 import { idToBytes } from '@strata/shared/types.ts'
+import { handOverError } from './hand-over-errors.ts'
 
 /**
  * One session's part of the hand-over directory: its segments, and its data key, which lies there only as long as the
@@ -38,7 +39,10 @@ export async function removeSessionHandOver({ path }: SessionHandOver): Promise<
   await rm(path, { recursive: true, force: true })
 }
 
-/** The session's data key, if it is the one that its document names. Else, and when it is gone: E_HANDOVER_LOST. */
+/**
+ * The session's data key, if it is the one that its document names. Else, and when it is gone with its session:
+ * E_HANDOVER_LOST; E_HANDOVER_IO.
+ */
 export async function readDataKey(directory: string, session: string, keyId: string): Promise<Uint8Array> {
   const path = join(directory, session, keyFile)
   try {
@@ -49,7 +53,6 @@ export async function readDataKey(directory: string, session: string, keyId: str
     }
     throw new StrataError('E_HANDOVER_LOST', `${path} is not the data key of its session`)
   } catch (error) {
-    if (systemErrorCode(error) !== 'ENOENT') throw error
-    throw new StrataError('E_HANDOVER_LOST', `the data key in ${path} is gone: its session is over`, { cause: error })
+    throw handOverError(path, error)
   }
 }
