@@ -27,6 +27,12 @@ export default defineConfig(
       'no-restricted-syntax': [
         'error',
         { selector: 'NewExpression[callee.name=Date][arguments.length=0]', message: 'Take a Clock and call nowMs().' },
+        {
+          selector:
+            'CallExpression[callee.property.name=get][arguments.length=1]:matches([callee.object.name=store], [callee.object.property.name=/^#?store$/])',
+          message:
+            'Say which range, or how long the object can be: whoever can write to the store could fill our memory.',
+        },
       ],
       '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
       '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],

@@ -26,6 +26,9 @@ export const packTailBytesKeptMax = 64 * MiB
 /** What a reader takes off a pack's end in its first request; most footers fit. */
 export const footerGuessBytes = 64 * KiB
 export const documentBytesMax = 4 * MiB
+export const repositoryDocumentBytesMax = 4 * KiB
+/** More than every index key and wrap that a tenant can have. */
+export const tenantKeysBytesMax = 256 * KiB
 export const rootBytesMax = 16 * MiB
 /** Data keys in a root: one for each session of the chain that stored anything. */
 export const keysPerRootMax = 1024
@@ -207,4 +210,8 @@ invariant(
 )
 invariant(storeConnectTimeoutMs < storeOutageMsMax, 'one connection that cannot be made is no whole outage')
 invariant(clockSkewWarnMs < storeClockSkewMsMax, 'a wrong clock is warned of before a store refuses it')
+invariant(
+  repositoryDocumentBytesMax <= documentBytesMax && tenantKeysBytesMax <= documentBytesMax,
+  'what is read as an object can be read as a document',
+)
 invariant(pagePackBytesMax < packBytesMax, 'offsets in a page pack fit 32 bits')

@@ -127,6 +127,28 @@ export function describeObjectStore(start: () => Promise<StoreUnderTest>, hasBuc
     })
   })
 
+  describe('whole objects', () => {
+    test('are given up to the length that they can have', async () => {
+      const { store } = await open()
+      const bytes = bytesOf(100_000)
+      await store.put('object', [bytes])
+      await store.put('empty', [])
+      assert.deepEqual(await store.get('object', { bytesMax: 100_000 }), bytes)
+      assert.deepEqual(await store.get('object', { bytesMax: Number.MAX_SAFE_INTEGER }), bytes)
+      assert.equal((await store.get('empty', { bytesMax: 0 })).byteLength, 0)
+      for (const bytesMax of [99_999, 1, 0]) {
+        await assert.rejects(store.get('object', { bytesMax }), (error: unknown) => {
+          assert.ok(hasCode(error, 'E_FORMAT_DAMAGED'))
+          assert.deepEqual(error.details, { object: 'object', bytesMax, sizeBytes: 100_000 })
+          return true
+        })
+      }
+      await rejects(store.get('missing', { bytesMax: 1 }), 'E_OBJECT_MISSING')
+      // The connection is of use to others afterwards.
+      assert.deepEqual(await store.get('object'), bytes)
+    })
+  })
+
   describe('ranges', () => {
     test('give exactly the bytes asked for', async () => {
       const { store } = await open()

@@ -216,8 +216,8 @@ describeWith(loopRequirement, 'restore to a file system without room', () => {
     await mkdir(small)
     await using _mount = await mounted(tmpfs, small)
     // The room is there when it is asked for: the free space is taken by what the store does next.
-    const filling = new InterceptedStore(repository.store, async (name, range, get) => {
-      const bytes = await get(name, range)
+    const filling = new InterceptedStore(repository.store, async (name, _, get) => {
+      const bytes = await get()
       if (name.includes('/data-')) await writeFile(`${small}/other`, new Uint8Array(3 * MiB))
       return bytes
     })

@@ -18,6 +18,9 @@ export interface DocumentType<S extends TSchema> {
   readonly schema: S
 }
 
+/** What a document's object can have; for whoever fetches it. */
+export const documentObjectBytesMax = boxOverheadBytes + documentBytesMax
+
 export function documentHead<Title extends string, Version extends number>(title: Title, version: Version) {
   return { strata: Type.Literal(title), version: Type.Literal(version) }
 }
@@ -40,8 +43,7 @@ export function decodeDocument<S extends TSchema>(
   bytes: Uint8Array,
   keys: IndexKeys,
 ): Static<S> {
-  if (bytes.length > boxOverheadBytes + documentBytesMax)
-    throw damaged(name, `a document of ${String(bytes.length)} bytes`)
+  if (bytes.length > documentObjectBytesMax) throw damaged(name, `a document of ${String(bytes.length)} bytes`)
   return parseDocument(type, name, openBox(type.kind, name, bytes, keys))
 }
 

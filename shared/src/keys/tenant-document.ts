@@ -10,6 +10,7 @@ import {
   scryptCostMax,
   scryptMemoryBytesMax,
   scryptParallelMax,
+  tenantKeysBytesMax,
 } from '../limits.ts'
 import { tenantKeysRevisionMax } from '../format/names.ts'
 import { idToBytes } from '../types.ts'
@@ -86,6 +87,36 @@ const tenantKeysSchema = Type.Object({
   mac: key32Schema,
 })
 export type TenantKeysDocument = Static<typeof tenantKeysSchema>
+
+/** With every member as long as the schema lets it be; no character of it needs more than one byte. */
+function largestDocumentBytes(): number {
+  const spelledBytes = (value: unknown): number => JSON.stringify(value).length
+  const hex = (byteCount: number): string => 'f'.repeat(2 * byteCount)
+  const generation = 2 ** 32 - 1
+  const number = Number.MAX_SAFE_INTEGER
+  const wrap = { salt: hex(32), nonce: hex(24), sealed: hex(48) }
+  const document: TenantKeysDocument = {
+    strata: 'tenant-keys',
+    version: 1,
+    revision: tenantKeysRevisionMax,
+    repositoryId: hex(16),
+    tenantId: hex(16),
+    publicKey: hex(32),
+    tenantName: { generation, nonce: hex(24), sealed: hex(tagBytes + nameCharsMax * utf8BytesPerCharMax) },
+    indexKeys: [],
+    privateKeyWraps: [],
+    mac: hex(32),
+  }
+  const indexKey = { generation, encapsulated: hex(32), sealed: hex(48) }
+  const passphraseWrap = { kind: 'passphrase', kdf: 'scrypt', N: number, r: number, p: number, ...wrap }
+  const comma = 1
+  return (
+    spelledBytes(document) +
+    indexKeyGenerationsMax * (spelledBytes(indexKey) + comma) +
+    privateKeyWrapsMax * (spelledBytes(passphraseWrap) + comma)
+  )
+}
+invariant(largestDocumentBytes() <= tenantKeysBytesMax, 'every keys document that can be written can be fetched again')
 
 const tenantKeysType = { title: 'tenant-keys', version: 1, schema: tenantKeysSchema }
 

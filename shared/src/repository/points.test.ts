@@ -1,9 +1,14 @@
 import assert from 'node:assert/strict'
+import { mkdtemp, rm, truncate } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import { systemClock, systemRandomBytes } from '../clock.ts'
 import { hasCode, StrataError } from '../errors.ts'
 import { encodeDocument } from '../format/document.ts'
 import { manifestType, type Manifest } from '../format/manifest.ts'
 import { manifestName } from '../format/names.ts'
+import { openDirectoryStore } from '../store/directory.ts'
 import { makeTestRepository } from '../testing/test-repository.ts'
 import {
   baseOf,
@@ -16,7 +21,7 @@ import {
   readPoint,
   type Point,
 } from './points.ts'
-import type { Repository } from './repository.ts'
+import { Repository } from './repository.ts'
 
 const setName = 'machine'
 
@@ -50,6 +55,12 @@ async function publish(repository: Repository, sequence: number, base?: Point): 
   const bytes = encodeDocument(manifestType, name, manifest, repository.indexKeys, repository.nonce())
   await repository.store.put(name, [bytes], { ifAbsent: true })
   return readPoint(repository, set, sequence)
+}
+
+/** What a listing tells of each point: its number, or the code that says why it cannot be read. */
+async function listed(repository: Repository): Promise<(number | string)[]> {
+  const entries = await Array.fromAsync(listPoints(repository))
+  return entries.map((entry) => (isReadable(entry) ? entry.sequence : entry.error.code))
 }
 
 test('a point is found by id, by the beginning of its id, and by its set', async () => {
@@ -127,9 +138,18 @@ test('a manifest in an archive class is one unreadable point, and hides no other
     if (name === archived) throw new StrataError('E_OBJECT_ARCHIVED', name)
     return await get(name, ...others)
   }
-  const entries = await Array.fromAsync(listPoints(repository))
-  assert.deepEqual(
-    entries.map((entry) => (isReadable(entry) ? entry.sequence : entry.error.code)),
-    [1, 'E_OBJECT_ARCHIVED', 3],
-  )
+  assert.deepEqual(await listed(repository), [1, 'E_OBJECT_ARCHIVED', 3])
+})
+
+test('a terabyte in the place of a manifest is one unreadable point, and costs no memory', async (t) => {
+  const made = makeTestRepository()
+  for (const sequence of [1, 2, 3]) await publish(made.repository, sequence)
+  const directory = await mkdtemp(join(tmpdir(), 'strata-points-'))
+  t.after(() => rm(directory, { recursive: true }))
+  const store = await openDirectoryStore(directory, { clock: systemClock, randomBytes: systemRandomBytes })
+  for await (const { name } of made.store.list('')) await store.put(name, [await made.store.get(name)])
+  const repository = new Repository(store, made.repository.ingestKeys, systemRandomBytes)
+  const large = manifestName(repository.placeOf(repository.setIdOf(setName)), 2)
+  await truncate(join(directory, large), 3 * 1024 ** 4)
+  assert.deepEqual(await listed(repository), [1, 'E_FORMAT_DAMAGED', 3])
 })

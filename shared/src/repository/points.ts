@@ -1,5 +1,5 @@
 import { StrataError, toStrataError } from '../errors.ts'
-import { decodeDocument } from '../format/document.ts'
+import { decodeDocument, documentObjectBytesMax } from '../format/document.ts'
 import { manifestDigest, manifestType, type BasePoint, type Manifest } from '../format/manifest.ts'
 import { manifestName, manifestPlaceOf, pointsPrefix, tenantPointsPrefix, type ChainPlace } from '../format/names.ts'
 import { storeRequestsInFlightMax } from '../limits.ts'
@@ -39,7 +39,7 @@ export function chainPlaceOf(repository: Repository, point: Point): ChainPlace {
 
 export async function readPoint(repository: Repository, set: SetId, sequence: number): Promise<Point> {
   const name = manifestName(repository.placeOf(set), sequence)
-  const bytes = await repository.store.get(name)
+  const bytes = await repository.store.get(name, { bytesMax: documentObjectBytesMax })
   const manifest = decodeDocument(manifestType, name, bytes, repository.indexKeys)
   if (manifest.sequence !== sequence) {
     throw new StrataError('E_FORMAT_DAMAGED', `${name}: holds point number ${String(manifest.sequence)}`)

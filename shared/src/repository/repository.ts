@@ -4,6 +4,7 @@ import { hasCode, StrataError } from '../errors.ts'
 import { documentHead, idSchema, instantSchema, parseDocument } from '../format/document.ts'
 import type { IndexKeys } from '../format/box.ts'
 import { repositoryName, type SetPlace } from '../format/names.ts'
+import { repositoryDocumentBytesMax } from '../limits.ts'
 import { nonceBytes, SealingKey } from '../format/xaes.ts'
 import { blockDigestKey, setIdFromName, treeDigestKey } from '../keys/derive.ts'
 import type { IngestKeys } from '../keys/tenant-keys.ts'
@@ -25,7 +26,7 @@ const repositoryType = { title: 'repository', version: 1, schema: repositorySche
 export async function readRepositoryDocument(store: ObjectStore): Promise<RepositoryDocument> {
   let bytes: Uint8Array
   try {
-    bytes = await store.get(repositoryName)
+    bytes = await store.get(repositoryName, { bytesMax: repositoryDocumentBytesMax })
   } catch (error) {
     if (hasCode(error, 'E_OBJECT_MISSING')) {
       throw new StrataError('E_REPOSITORY_MISSING', `there is no Strata repository in ${store.description}`, {

@@ -5,10 +5,11 @@ import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { systemClock, systemRandomBytes as random } from '../clock.ts'
 import { hasCode, type ErrorCode } from '../errors.ts'
-import { tenantKeysName } from '../format/names.ts'
+import { repositoryName, tenantKeysName } from '../format/names.ts'
 import { writeKeyring, type Keyring } from '../keys/keyring.ts'
 import { encodeTenantKeys } from '../keys/tenant-document.ts'
 import { createTenantKeys, type UnlockSecrets } from '../keys/tenant-keys.ts'
+import { repositoryDocumentBytesMax, tenantKeysBytesMax } from '../limits.ts'
 import { MemoryStore } from '../store/memory.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 import { asId, idBytes, idFromBytes, type Id, type TenantId } from '../types.ts'
@@ -154,6 +155,24 @@ test('keys documents that cannot be used are in nobody’s way, and are named wh
     const wanted = { ...options, secrets: giving({ keyFile: tenant.keyFile }), tenant: tenant.keyring.tenantId }
     await assert.rejects(openTenant(store, wanted), refusing(code))
   }
+})
+
+test('no document that is too long is fetched: whoever can write to the store could fill our memory', async (t) => {
+  const { store, repositoryId } = await newStore()
+  const { keyring, keyFile } = await addTenant(store, repositoryId, 'Baker')
+  const options = { keyringPath: await keyringPath(t), secrets: giving({ keyFile }), random }
+  for (const [name, bytesMax] of [
+    [tenantKeysName(keyring.tenantId, 1), tenantKeysBytesMax],
+    [repositoryName, repositoryDocumentBytesMax],
+  ] as const) {
+    // White space behind a document is no part of what it says.
+    const padding = Buffer.alloc(bytesMax + 1, ' ')
+    const original = await store.get(name)
+    await store.put(name, [original, padding.subarray(original.byteLength)])
+    await assert.rejects(openTenant(store, options), { code: 'E_FORMAT_DAMAGED', message: /has at most/ })
+    await store.put(name, [original])
+  }
+  await openTenant(store, options)
 })
 
 test('a keys document under another number than its own is refused', async (t) => {

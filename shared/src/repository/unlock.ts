@@ -13,6 +13,7 @@ import { readKeyring, type Keyring } from '../keys/keyring.ts'
 import { decodeTenantKeys, type TenantKeysDocument } from '../keys/tenant-document.ts'
 import { identityOf, ingestKeysFrom, openTenantName, unlockTenant, type UnlockSecrets } from '../keys/tenant-keys.ts'
 import type { TenantPrivateKey } from '../keys/tenant-private-key.ts'
+import { tenantKeysBytesMax } from '../limits.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 import { asId, isId, type Id, type TenantId } from '../types.ts'
 import { openRepository, readRepositoryDocument, type Repository } from './repository.ts'
@@ -93,7 +94,7 @@ export async function readTenantKeys(store: ObjectStore, tenant: TenantId): Prom
       hint: 'Check the store URL, and that nobody has deleted objects from the store.',
     })
   }
-  const document = decodeTenantKeys(await store.get(newest), newest)
+  const document = decodeTenantKeys(await store.get(newest, { bytesMax: tenantKeysBytesMax }), newest)
   if (newest !== tenantKeysName(tenant, document.revision)) {
     throw damaged(newest, `holds revision ${String(document.revision)}`)
   }

@@ -13,9 +13,9 @@ import { brokenBodyError, httpError } from './http-errors.ts'
 import type { HttpFailure } from './http-errors.ts'
 import { RequestGate, httpAgents, uploadStream, withIdleLimit } from './http-transfer.ts'
 import type { HttpAgents } from './http-transfer.ts'
-import { byteCount, checkRange, existsError, missingError, truncatedError } from './object-errors.ts'
+import { byteCount, existsError, missingError, truncatedError, wantedFrom } from './object-errors.ts'
 import { checkListPrefix, checkObjectName, isObjectName } from './object-names.ts'
-import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions } from './object-store.ts'
+import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions, WholeObject } from './object-store.ts'
 import { StoreClock } from './store-clock.ts'
 import { observed } from './store-requests.ts'
 import type { StoreObserver, StoreRequestKind } from './store-requests.ts'
@@ -98,17 +98,17 @@ class AzureStore implements ObjectStore {
     )
   }
 
-  async get(name: string, range?: ByteRange): Promise<Uint8Array<ArrayBuffer>> {
+  async get(name: string, part?: ByteRange | WholeObject): Promise<Uint8Array<ArrayBuffer>> {
     checkObjectName(name)
-    if (range !== undefined) checkRange(range)
+    const wanted = wantedFrom(part)
     const received = (bytes: Uint8Array): { received: number } => ({ received: bytes.byteLength })
     return await this.#request('get', `reading ${name}`, received, async (signal, progress) => {
-      const answer = await this.#startGet(name, range, signal)
+      const answer = await this.#startGet(name, wanted.range, signal)
       progress()
       const { contentRange, contentLength } = answer
       const body = answer.readableStreamBody as (AsyncIterable<Uint8Array> & { destroy(): void }) | undefined
       return await receiveObject(
-        { name, where: this.description, range },
+        { name, where: this.description, ...wanted },
         { contentRange, contentLength, body },
         progress,
       )

@@ -30,7 +30,7 @@ export async function probeCreateIfAbsent(store: ObjectStore, randomBytes: Rando
     if (winner === undefined || winners.length !== 1) {
       throw unconditionalError(store, `${String(winners.length)} of 2 writers created the same object`)
     }
-    if (Buffer.compare(await store.get(name), winner) !== 0) {
+    if (Buffer.compare(await store.get(name, { bytesMax: probeRandomBytes }), winner) !== 0) {
       throw unconditionalError(store, 'the writer that was refused has changed the object')
     }
   } finally {

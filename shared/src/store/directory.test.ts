@@ -154,6 +154,12 @@ describe('directory store', () => {
     assert.equal((await store.get('a', { offset: 500, length: 100 })).byteLength, 100)
   })
 
+  test('a file that is longer than it can be costs no memory', async () => {
+    await store.put('a', [Uint8Array.of(1)])
+    await truncate(join(root, 'a'), 3 * 1024 ** 4)
+    await assert.rejects(store.get('a', { bytesMax: 4096 }), { code: 'E_FORMAT_DAMAGED' })
+  })
+
   test('left-over files of dead writers go after a day, everything else stays', async () => {
     await store.put('object', [])
     const old = new Date(systemClock.nowMs() - temporaryFileLifeMs - 60_000)

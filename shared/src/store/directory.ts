@@ -17,9 +17,10 @@ import {
   temporaryDirectoryName,
   temporaryFilePattern,
 } from './directory-writer.ts'
-import { byteCount, checkRange, missingError, truncatedError } from './object-errors.ts'
+import { byteCount, missingError, tooLongError, truncatedError, wantedFrom } from './object-errors.ts'
+import type { Wanted } from './object-errors.ts'
 import { checkListPrefix, checkObjectName } from './object-names.ts'
-import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions } from './object-store.ts'
+import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions, WholeObject } from './object-store.ts'
 import { StoreClock } from './store-clock.ts'
 import { observed } from './store-requests.ts'
 import type { StoreObserver, StoreRequestKind } from './store-requests.ts'
@@ -88,13 +89,13 @@ class DirectoryStore implements ObjectStore {
     await this.#run('put', `writing ${name}`, directoryWriteError, request, () => ({ sent: byteCount(parts) }))
   }
 
-  async get(name: string, range?: ByteRange): Promise<Uint8Array<ArrayBuffer>> {
+  async get(name: string, part?: ByteRange | WholeObject): Promise<Uint8Array<ArrayBuffer>> {
     checkObjectName(name)
-    if (range !== undefined) checkRange(range)
+    const wanted = wantedFrom(part)
     const request = async (): Promise<Uint8Array<ArrayBuffer>> => {
       const file = await this.#openObject(name)
       try {
-        return await this.#read(file, name, range)
+        return await this.#read(file, name, wanted)
       } finally {
         await file.close()
       }
@@ -222,14 +223,15 @@ class DirectoryStore implements ObjectStore {
     throw missingError(this.description, name)
   }
 
-  async #read(file: FileHandle, name: string, range: ByteRange | undefined): Promise<Uint8Array<ArrayBuffer>> {
+  async #read(file: FileHandle, name: string, { range, bytesMax }: Wanted): Promise<Uint8Array<ArrayBuffer>> {
     const stats = await file.stat()
     if (!stats.isFile()) throw missingError(this.description, name)
-    const wanted = range ?? { offset: 0, length: stats.size }
+    const { offset, length } = range ?? { offset: 0, length: stats.size }
     // Checked before the buffer is made: nobody's wrong length makes us allocate it.
-    if (wanted.offset + wanted.length > stats.size) throw truncatedError(this.description, name, wanted, stats.size)
-    const bytes = await readUpTo(file, wanted.offset, wanted.length)
-    if (bytes.byteLength < wanted.length) throw truncatedError(this.description, name, wanted)
+    if (range === undefined && stats.size > bytesMax) throw tooLongError(this.description, name, bytesMax, stats.size)
+    if (offset + length > stats.size) throw truncatedError(this.description, name, { offset, length }, stats.size)
+    const bytes = await readUpTo(file, offset, length)
+    if (bytes.byteLength < length) throw truncatedError(this.description, name, { offset, length })
     return bytes
   }
 

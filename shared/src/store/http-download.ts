@@ -1,7 +1,8 @@
 import { StrataError } from '../errors.ts'
 import { brokenBodyError } from './http-errors.ts'
 import { readBody } from './http-transfer.ts'
-import { truncatedError } from './object-errors.ts'
+import { tooLongError, truncatedError } from './object-errors.ts'
+import type { Wanted } from './object-errors.ts'
 import type { ByteRange } from './object-store.ts'
 
 /** The second half of a get from a cloud store: is the answer what was asked for, and does all of it arrive? */
@@ -12,11 +13,10 @@ export interface ObjectAnswer {
   readonly body: (AsyncIterable<Uint8Array> & { destroy(): void }) | undefined
 }
 
-export interface ObjectQuestion {
+export interface ObjectQuestion extends Wanted {
   readonly name: string
   /** The store's description. */
   readonly where: string
-  readonly range: ByteRange | undefined
 }
 
 /** Reads the answer's body. A range must come exactly; a body that breaks off is E_STORE_UNREACHABLE. */
@@ -26,16 +26,35 @@ export async function receiveObject(
   progress: () => void,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const { name, where, range } = question
-  const problem = range === undefined ? undefined : problemWithRange(question, answer, range)
+  const problem = range === undefined ? problemWithWhole(question, answer) : problemWithRange(question, answer, range)
   if (problem !== undefined) {
     answer.body?.destroy()
     throw problem
   }
   if (answer.body === undefined) return new Uint8Array(0)
   try {
-    return await readBody(answer.body, range?.length ?? answer.contentLength, progress)
+    if (range !== undefined) return await readBody(answer.body, range.length, progress)
+    return await readBody(bounded(answer.body, question), answer.contentLength, progress)
   } catch (error) {
     throw brokenBodyError(error, `reading ${name} in ${where}`)
+  }
+}
+
+function problemWithWhole({ name, where, bytesMax }: ObjectQuestion, answer: ObjectAnswer): StrataError | undefined {
+  const sizeBytes = answer.contentLength
+  return sizeBytes !== undefined && sizeBytes > bytesMax ? tooLongError(where, name, bytesMax, sizeBytes) : undefined
+}
+
+/** An answer need not announce its length, nor keep to it. */
+async function* bounded(
+  body: AsyncIterable<Uint8Array>,
+  { name, where, bytesMax }: ObjectQuestion,
+): AsyncGenerator<Uint8Array> {
+  let received = 0
+  for await (const chunk of body) {
+    received += chunk.byteLength
+    if (received > bytesMax) throw tooLongError(where, name, bytesMax)
+    yield chunk
   }
 }
 

@@ -1,8 +1,16 @@
 import type { Clock } from '../clock.ts'
 import { listPageObjectsMax } from '../limits.ts'
-import { byteCount, checkRange, existsError, missingError, nestedNameError, truncatedError } from './object-errors.ts'
+import {
+  byteCount,
+  existsError,
+  missingError,
+  nestedNameError,
+  tooLongError,
+  truncatedError,
+  wantedFrom,
+} from './object-errors.ts'
 import { checkListPrefix, checkObjectName, compareNames } from './object-names.ts'
-import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions } from './object-store.ts'
+import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions, WholeObject } from './object-store.ts'
 import { observed } from './store-requests.ts'
 import type { StoreObserver } from './store-requests.ts'
 
@@ -44,16 +52,20 @@ export class MemoryStore implements ObjectStore {
     await observed(this.#onRequest, 'put', request, (sent) => ({ sent }))
   }
 
-  async get(name: string, range?: ByteRange): Promise<Uint8Array<ArrayBuffer>> {
+  async get(name: string, part?: ByteRange | WholeObject): Promise<Uint8Array<ArrayBuffer>> {
     checkObjectName(name)
-    if (range !== undefined) checkRange(range)
+    const { range, bytesMax } = wantedFrom(part)
     const request = async (): Promise<Uint8Array<ArrayBuffer>> => {
       await Promise.resolve()
       const held = this.#objects.get(name)
       if (held === undefined) throw missingError(this.description, name)
-      if (range === undefined) return held.bytes.slice()
+      const sizeBytes = held.bytes.byteLength
+      if (range === undefined) {
+        if (sizeBytes > bytesMax) throw tooLongError(this.description, name, bytesMax, sizeBytes)
+        return held.bytes.slice()
+      }
       const end = range.offset + range.length
-      if (end > held.bytes.byteLength) throw truncatedError(this.description, name, range, held.bytes.byteLength)
+      if (end > sizeBytes) throw truncatedError(this.description, name, range, sizeBytes)
       return held.bytes.slice(range.offset, end)
     }
     return await observed(this.#onRequest, 'get', request, (bytes) => ({ received: bytes.byteLength }))

@@ -1,8 +1,23 @@
 import { StrataError, invariant } from '../errors.ts'
-import type { ByteRange } from './object-store.ts'
+import type { ByteRange, WholeObject } from './object-store.ts'
+
+/** What a get asks for. */
+export interface Wanted {
+  /** undefined: the object whole. */
+  readonly range: ByteRange | undefined
+  /** Of a whole object. */
+  readonly bytesMax: number
+}
 
 /** A range that no object could have is a bug of the caller. */
-export function checkRange(range: ByteRange): void {
+export function wantedFrom(part: ByteRange | WholeObject | undefined): Wanted {
+  if (part === undefined) return { range: undefined, bytesMax: Infinity }
+  if ('bytesMax' in part) return { range: undefined, bytesMax: part.bytesMax }
+  checkRange(part)
+  return { range: part, bytesMax: Infinity }
+}
+
+function checkRange(range: ByteRange): void {
   invariant(Number.isSafeInteger(range.offset) && range.offset >= 0, `the offset of a range is ${String(range.offset)}`)
   invariant(
     Number.isSafeInteger(range.length) && range.length > 0 && Number.isSafeInteger(range.offset + range.length),
@@ -25,6 +40,16 @@ export function truncatedError(where: string, name: string, range: ByteRange, si
       ...(sizeBytes === undefined ? {} : { sizeBytes }),
     },
   })
+}
+
+/** A whole object is longer than what can lie there. `sizeBytes` is undefined where the store does not say it. */
+export function tooLongError(where: string, name: string, bytesMax: number, sizeBytes?: number): StrataError {
+  const size = sizeBytes === undefined ? `more than ${String(bytesMax)}` : String(sizeBytes)
+  return new StrataError(
+    'E_FORMAT_DAMAGED',
+    `${name} in ${where} has ${size} bytes, and what belongs there has at most ${String(bytesMax)}`,
+    { details: { object: name, bytesMax, ...(sizeBytes === undefined ? {} : { sizeBytes }) } },
+  )
 }
 
 export function missingError(where: string, name: string, cause?: unknown): StrataError {

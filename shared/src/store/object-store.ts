@@ -35,8 +35,11 @@ export interface ObjectStore {
   /**
    * Reads an object whole, or a range of it. Missing: E_OBJECT_MISSING. In an archive class of the store, where it can be
    * listed but not read: E_OBJECT_ARCHIVED. The result belongs to the caller.
+   *
+   * Whoever reads an object whole says how long it can be: a longer one is E_FORMAT_DAMAGED, as it is to whoever decodes
+   * it, and costs neither its memory nor its transfer. Left out, there is no bound.
    */
-  get(name: string, range?: ByteRange): Promise<Uint8Array<ArrayBuffer>>
+  get(name: string, part?: ByteRange | WholeObject): Promise<Uint8Array<ArrayBuffer>>
 
   /** What the store knows of an object, or undefined when there is none. */
   head(name: string): Promise<ObjectInfo | undefined>
@@ -62,6 +65,10 @@ export interface ByteRange {
   readonly offset: number
   /** At least 1. */
   readonly length: number
+}
+
+export interface WholeObject {
+  readonly bytesMax: number
 }
 
 export interface ListOptions {

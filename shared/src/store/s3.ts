@@ -17,9 +17,9 @@ import { receiveObject } from './http-download.ts'
 import { connectionFailure, httpError } from './http-errors.ts'
 import type { HttpFailure } from './http-errors.ts'
 import { RequestGate, uploadStream, withIdleLimit } from './http-transfer.ts'
-import { byteCount, checkRange, existsError, missingError, truncatedError } from './object-errors.ts'
+import { byteCount, existsError, missingError, truncatedError, wantedFrom } from './object-errors.ts'
 import { checkListPrefix, checkObjectName, isObjectName } from './object-names.ts'
-import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions } from './object-store.ts'
+import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions, WholeObject } from './object-store.ts'
 import { s3ClientConfig } from './s3-client.ts'
 import { StoreClock } from './store-clock.ts'
 import { observed } from './store-requests.ts'
@@ -101,20 +101,20 @@ class S3Store implements ObjectStore {
     )
   }
 
-  async get(name: string, range?: ByteRange): Promise<Uint8Array<ArrayBuffer>> {
+  async get(name: string, part?: ByteRange | WholeObject): Promise<Uint8Array<ArrayBuffer>> {
     checkObjectName(name)
-    if (range !== undefined) checkRange(range)
+    const wanted = wantedFrom(part)
     const doing = `reading ${name}`
     const received = (bytes: Uint8Array): { received: number } => ({ received: bytes.byteLength })
     return await this.#request('get', doing, received, async (signal, progress) => {
-      const output = await this.#startGet(name, range, signal)
+      const output = await this.#startGet(name, wanted.range, signal)
       progress()
       const answer = {
         contentRange: output.ContentRange,
         contentLength: output.ContentLength,
         body: output.Body as (AsyncIterable<Uint8Array> & { destroy(): void }) | undefined,
       }
-      return await receiveObject({ name, where: this.description, range }, answer, progress)
+      return await receiveObject({ name, where: this.description, ...wanted }, answer, progress)
     })
   }
 

@@ -1,6 +1,6 @@
 import { hasCode, invariant, StrataError } from '@strata/shared/errors.ts'
 import { equalBytes } from '@strata/shared/format/bytes.ts'
-import { decodeDocument, encodeDocument } from '@strata/shared/format/document.ts'
+import { decodeDocument, documentObjectBytesMax, encodeDocument } from '@strata/shared/format/document.ts'
 import {
   keptWarnings,
   manifestDigest,
@@ -72,7 +72,10 @@ async function readSessionDocuments(
   const openName = sessionName(place, session)
   const endName = sessionEndName(place, session)
   try {
-    const [openBytes, endBytes] = await Promise.all([repository.store.get(openName), repository.store.get(endName)])
+    const [openBytes, endBytes] = await Promise.all([
+      getDocument(repository, openName),
+      getDocument(repository, endName),
+    ])
     return {
       open: decodeDocument(sessionType, openName, openBytes, repository.indexKeys),
       end: decodeDocument(sessionEndType, endName, endBytes, repository.indexKeys),
@@ -204,7 +207,11 @@ async function publish(
 
 /** Of the stored bytes as they are: a manifest that cannot be read has a digest all the same. */
 async function digestOf(repository: Repository, place: SetPlace, sequence: number): Promise<string> {
-  return manifestDigest(await repository.store.get(manifestName(place, sequence)))
+  return manifestDigest(await getDocument(repository, manifestName(place, sequence)))
+}
+
+function getDocument({ store }: Repository, name: string): Promise<Uint8Array> {
+  return store.get(name, { bytesMax: documentObjectBytesMax })
 }
 
 function wrappedKeyOf(open: Session): WrappedDataKey {

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { Piscina } from 'piscina'
 import { errorFromDocument, StrataError } from '@strata/shared/errors.ts'
-import { decodeDocument } from '@strata/shared/format/document.ts'
+import { decodeDocument, documentObjectBytesMax } from '@strata/shared/format/document.ts'
 import { attemptFromBytes, packName, sessionName, type SessionPlace } from '@strata/shared/format/names.ts'
 import { sessionType, type Session } from '@strata/shared/format/session.ts'
 import type { IngestJob, IngestResult } from '@strata/shared/queue/ingest-job.ts'
@@ -95,7 +95,8 @@ export class Ingest {
 
 async function readSession(repository: Repository, place: SessionPlace): Promise<Session> {
   const name = sessionName(place, place.session)
-  return decodeDocument(sessionType, name, await repository.store.get(name), repository.indexKeys)
+  const bytes = await repository.store.get(name, { bytesMax: documentObjectBytesMax })
+  return decodeDocument(sessionType, name, bytes, repository.indexKeys)
 }
 
 function currentIndexKey(repository: Repository): Uint8Array {

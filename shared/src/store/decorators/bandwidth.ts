@@ -1,7 +1,7 @@
 import type { Clock } from '../../clock.ts'
 import { invariant } from '../../errors.ts'
 import { bandwidthBurstMs } from '../../limits.ts'
-import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions } from '../object-store.ts'
+import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions, WholeObject } from '../object-store.ts'
 import { byteCount } from '../object-errors.ts'
 
 /**
@@ -72,13 +72,13 @@ class LimitedStore implements ObjectStore {
     await this.#store.put(name, parts, options)
   }
 
-  async get(name: string, range?: ByteRange): Promise<Uint8Array<ArrayBuffer>> {
-    if (range !== undefined) {
-      await this.#down?.take(range.length)
-      return await this.#store.get(name, range)
+  async get(name: string, part?: ByteRange | WholeObject): Promise<Uint8Array<ArrayBuffer>> {
+    if (part !== undefined && 'length' in part) {
+      await this.#down?.take(part.length)
+      return await this.#store.get(name, part)
     }
     // Its size is known only afterwards: whoever comes next waits for it.
-    const bytes = await this.#store.get(name)
+    const bytes = await this.#store.get(name, part)
     await this.#down?.take(bytes.byteLength)
     return bytes
   }

@@ -60,8 +60,8 @@ class PlannedStore extends MemoryStore {
     })
   }
 
-  override async get(name: string): Promise<Uint8Array<ArrayBuffer>> {
-    return await this.#planned(async () => await super.get(name))
+  override async get(...wanted: Parameters<ObjectStore['get']>): Promise<Uint8Array<ArrayBuffer>> {
+    return await this.#planned(async () => await super.get(...wanted))
   }
 
   override async head(name: string): Promise<ObjectInfo | undefined> {

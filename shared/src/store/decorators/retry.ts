@@ -1,7 +1,7 @@
 import type { Clock, RandomBytes } from '../../clock.ts'
 import { StrataError, hasCode } from '../../errors.ts'
 import { storeAttemptsMin, storeOutageMsMax, storeRetryDelayMsMax, storeRetryFirstDelayMs } from '../../limits.ts'
-import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions } from '../object-store.ts'
+import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions, WholeObject } from '../object-store.ts'
 import { byteCount, existsError } from '../object-errors.ts'
 
 /**
@@ -66,8 +66,8 @@ class RetryingStore implements ObjectStore {
     })
   }
 
-  async get(name: string, range?: ByteRange): Promise<Uint8Array<ArrayBuffer>> {
-    return await this.#attempts().run(async () => await this.#store.get(name, range))
+  async get(name: string, part?: ByteRange | WholeObject): Promise<Uint8Array<ArrayBuffer>> {
+    return await this.#attempts().run(async () => await this.#store.get(name, part))
   }
 
   async head(name: string): Promise<ObjectInfo | undefined> {
@@ -116,8 +116,9 @@ class RetryingStore implements ObjectStore {
   async #isThere(name: string, parts: readonly Uint8Array[]): Promise<boolean> {
     const info = await this.#store.head(name)
     if (info === undefined) return false
+    const bytes = byteCount(parts)
     // Another writer's object may be large: it is read only if it can be ours.
-    const isOurs = info.sizeBytes === byteCount(parts) && equalBytes(await this.#store.get(name), parts)
+    const isOurs = info.sizeBytes === bytes && equalBytes(await this.#store.get(name, { bytesMax: bytes }), parts)
     if (!isOurs) throw existsError(this.description, name)
     return true
   }
