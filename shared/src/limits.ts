@@ -26,6 +26,8 @@ export const packTailBytesKeptMax = 64 * MiB
 /** What a reader takes off a pack's end in its first request; most footers fit. */
 export const footerGuessBytes = 64 * KiB
 export const documentBytesMax = 4 * MiB
+/** In a longer document that does not fit its schema, nobody looks for the place. */
+export const documentMisfitBytesMax = 64 * KiB
 export const repositoryDocumentBytesMax = 4 * KiB
 /** More than every index key and wrap that a tenant can have. */
 export const tenantKeysBytesMax = 256 * KiB

@@ -4,6 +4,7 @@ import { runInNewContext } from 'node:vm'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { isErrorCode, StrataError } from '@strata/shared/errors.ts'
+import { documentBytesMax } from '@strata/shared/limits.ts'
 import { fuzzing, nearly } from './mutate.ts'
 import { fuzzTargets, type FuzzTarget } from './targets.ts'
 
@@ -185,6 +186,49 @@ for (const target of targets) {
         reads <= fieldReadsMax + fieldReadsPerByteMax * bytes.length,
         `${String(reads)} fields were read of ${String(bytes.length)} bytes`,
       )
+    }
+  })
+}
+
+/** As long as a document may be, and all of it elements that are none. */
+function longArrays(): string[] {
+  return ['0', '""', '{}', '[]', 'null'].map((element) => {
+    const count = Math.floor((documentBytesMax - 4096) / (element.length + 1))
+    return `[${`${element},`.repeat(count - 1)}${element}]`
+  })
+}
+
+/** CPU time against that of parsing the same text: a measure that is nearly the same on every machine. */
+const timesParsingMax = 25
+const parsingMsMin = 20
+
+function cpuMsOf(work: () => void): number {
+  const before = process.cpuUsage()
+  work()
+  const { user, system } = process.cpuUsage(before)
+  return (user + system) / 1000
+}
+
+for (const target of targets.filter(({ examples }) => examples[0]?.[0] === '{'.charCodeAt(0))) {
+  test(`${target.name}: a member of millions of elements costs little more than to parse it`, () => {
+    const document = JSON.parse(Buffer.from(target.examples[0] ?? []).toString('utf8')) as Record<string, unknown>
+    const arrays = Object.keys(document).filter((name) => Array.isArray(document[name]))
+    for (const array of longArrays()) {
+      // The last one is a member that nobody knows.
+      for (const member of [...arrays, 'more']) {
+        // Spliced into the text: as a value it would have to be made first.
+        const text = JSON.stringify({ ...document, [member]: '*' }).replace('"*"', array)
+        const bytes = Buffer.from(text)
+        const parsingMs = cpuMsOf(() => JSON.parse(text) as unknown)
+        let readMs = 0
+        const used = memoryOf(() => {
+          readMs = cpuMsOf(() => isRead(target, bytes))
+        })
+        const what = `${member}: ${array.slice(0, 10)}`
+        assert.ok(used <= memoryBytesMax + memoryPerByteMax * bytes.length, `${what}: ${String(used)} bytes of memory`)
+        const mostMs = timesParsingMax * Math.max(parsingMs, parsingMsMin)
+        assert.ok(readMs <= mostMs, `${what}: ${String(readMs)} ms, and ${String(parsingMs)} ms to parse it`)
+      }
     }
   })
 }

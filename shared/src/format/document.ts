@@ -2,7 +2,7 @@ import { type Static, type TSchema, Type } from 'typebox'
 import { Value } from 'typebox/value'
 import { isUtf8 } from 'node:buffer'
 import { StrataError } from '../errors.ts'
-import { documentBytesMax, pointsPerSetMax } from '../limits.ts'
+import { documentBytesMax, documentMisfitBytesMax, pointsPerSetMax } from '../limits.ts'
 import { boxOverheadBytes, openBox, sealBox, type BoxKind, type IndexKeys } from './box.ts'
 import { damaged } from './bytes.ts'
 
@@ -77,11 +77,14 @@ export function parseDocument<S extends TSchema>(
       `${name}: version ${String(head.version)}, and this program reads up to ${String(type.version)}`,
     )
   }
-  if (!Value.Check(type.schema, value)) {
-    const first = Value.Errors(type.schema, value)[0]
-    throw damaged(name, `${first?.instancePath ?? ''} ${first?.message ?? 'does not fit its schema'}`)
-  }
+  if (!Value.Check(type.schema, value)) throw damaged(name, misfit(type.schema, value, text.length))
   return value
+}
+
+/** Where a value does not fit. Every misfit is looked for before the first is told, and a long text can hold millions. */
+function misfit(schema: TSchema, value: unknown, textBytes: number): string {
+  const first = textBytes > documentMisfitBytesMax ? undefined : Value.Errors(schema, value)[0]
+  return first === undefined ? 'does not fit its schema' : `${first.instancePath} ${first.message}`
 }
 
 // ── members that several documents share ───────────────────────────────────────────────────────────────────────────
