@@ -315,6 +315,54 @@ suite('the local digest file', () => {
   })
 })
 
+suite('what the machine remembers of a set', () => {
+  test('is presented when a session is opened: number and digest of the last point', async (t) => {
+    const bench = workbench(t)
+    writeFileSync(bench.path('d.img'), randomBytes(3 * block))
+    const first = await bench.backup('d.img')
+    assert.deepEqual(bench.uplink.presented, [])
+    const second = await bench.backup('d.img')
+    await bench.backup('d.img', { kind: 'full' })
+    assert.deepEqual(
+      bench.uplink.presented,
+      [first, second].map(({ sequence, manifestDigest }) => [{ sequence, manifestDigest }]),
+    )
+    assert.deepEqual(second.warnings, [])
+  })
+
+  test('is what all digest files say, the newest first; damaged ones say nothing', async (t) => {
+    const bench = workbench(t)
+    const sources = ['a', 'b'].map((name) => ({ name, path: bench.path(`${name}.img`) }))
+    for (const { path } of sources) writeFileSync(path, randomBytes(2 * block))
+    await bench.backup('', { sources })
+    const old = readFileSync(bench.digestFile('a'))
+    await bench.backup('', { sources })
+    // As after a crash between the files of the two disks, and with a disk that the set has no more.
+    writeFileSync(bench.digestFile('a'), old)
+    writeFileSync(bench.digestFile('c'), old.subarray(1))
+    await bench.backup('', { sources })
+    assert.deepEqual(
+      bench.uplink.presented.at(-1)?.map(({ sequence }) => sequence),
+      [2, 1],
+    )
+  })
+
+  test('and the store does not have any more becomes a warning of the run and of its point', async (t) => {
+    const bench = workbench(t)
+    writeFileSync(bench.path('d.img'), randomBytes(3 * block))
+    await bench.backup('d.img')
+    await bench.backup('d.img')
+    bench.uplink.points.pop()
+    const outcome = await bench.backup('d.img')
+    assert.deepEqual(
+      outcome.warnings.map(({ code }) => code),
+      ['W_HISTORY_CUT'],
+    )
+    assert.deepEqual(bench.uplink.points.at(-1)?.end.warnings, outcome.warnings)
+    assert.equal(outcome.sequence, 2)
+  })
+})
+
 suite('a source that changes while it is read', () => {
   test('is read again, and the point is the later moment', async (t) => {
     const bench: Workbench = workbench(t, {

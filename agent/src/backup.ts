@@ -128,6 +128,7 @@ class BackupRun {
   }
 
   async #withPool(): Promise<BackupOutcome> {
+    const { clock, stateDirectory } = this.#options
     const pool = new ScanPool(this.#options.scanThreads ?? scanThreadsDefault)
     try {
       this.#options.onProgress?.({ phase: 'open' })
@@ -141,7 +142,9 @@ class BackupRun {
       }
       try {
         this.#stop.signal.throwIfAborted()
-        passes = this.#passes(session, pool, queue)
+        const state = new SetState(stateDirectory, session.set, clock.nowMs())
+        await this.#presentHistory(session, state)
+        passes = this.#passes(session, state, pool, queue)
         const result = await passes.run()
         this.#stop.signal.throwIfAborted()
         committed = await this.#finish(session, queue, result)
@@ -171,8 +174,14 @@ class BackupRun {
     return await uplink.open({ setName, kind, disks })
   }
 
-  #passes(session: OpenedSession, pool: ScanPool, queue: SendQueue): Passes {
-    const { clock, stateDirectory, allowChanging, onProgress } = this.#options
+  async #presentHistory(session: OpenedSession, state: SetState): Promise<void> {
+    const remembered = state.remembered()
+    if (remembered.length === 0) return
+    for (const warning of await session.presentHistory(remembered)) this.#warn(warning)
+  }
+
+  #passes(session: OpenedSession, state: SetState, pool: ScanPool, queue: SendQueue): Passes {
+    const { clock, allowChanging, onProgress } = this.#options
     session.disks.forEach(requireAddressable)
     return new Passes({
       session,
@@ -184,7 +193,7 @@ class BackupRun {
         blockDigestKey: session.blockDigestKey,
         treeDigestKey: session.treeDigestKey,
       },
-      state: new SetState(stateDirectory, session.set, clock.nowMs()),
+      state,
       clock,
       allowChanging,
       onProgress: (progress) => onProgress?.({ phase: 'scan', ...progress }),
@@ -211,7 +220,7 @@ class BackupRun {
   /** The point is visible by now; without its digests the next session only asks for them. */
   #publish(passes: Passes, committed: CommittedPoint): void {
     try {
-      passes.publish(committed.manifestDigest)
+      passes.publish(committed)
     } catch (error) {
       const message = `the local digests could not be kept (${toStrataError(error).message}); the next backup reads them from the map`
       this.#warn({ code: 'W_DIGESTS_LOST', message })

@@ -2,7 +2,7 @@ import type { Clock } from '@strata/shared/clock.ts'
 import { invariant, StrataError } from '@strata/shared/errors.ts'
 import type { Consistency, DiskDescription, Warning } from '@strata/shared/format/manifest.ts'
 import { passesPerSessionMax } from '@strata/shared/limits.ts'
-import type { OpenedSession } from '@strata/shared/protocol/uplink.ts'
+import type { OpenedSession, RememberedPoint } from '@strata/shared/protocol/uplink.ts'
 import { scanDisk, type ScanCounts, type ScanTools } from './capture/scan.ts'
 import type { Source } from './capture/source.ts'
 import { changeBetween, stateBeforeReading, stateOf, type SourceState } from './capture/stability.ts'
@@ -95,8 +95,8 @@ export class Passes {
   }
 
   /** After the commit: every disk's digests become the local digest file of the new point. */
-  publish(manifestDigest: string): void {
-    for (const disk of this.#disks) disk.publish(manifestDigest)
+  publish(point: RememberedPoint): void {
+    for (const disk of this.#disks) disk.publish(point)
   }
 
   removeFiles(): void {
@@ -198,12 +198,13 @@ class DiskPasses {
     return what === null ? null : { disk: this, what, lasting: after.lasting !== null, resized }
   }
 
-  publish(manifestDigest: string): void {
+  publish({ sequence, manifestDigest }: RememberedPoint): void {
     const { session, state } = this.#options
     this.#digests?.publish(state.digestFile(this.name), {
       blockBytes: this.#description.blockBytes,
       sizeBytes: this.#description.sizeBytes,
       chain: session.chain,
+      sequence,
       manifestDigest,
       diskMark: diskMark(this.name, this.#description.identity),
     })

@@ -179,6 +179,22 @@ describeWith(redisRequirement, 'bad input: objects of the store', () => {
     await place.assertStillGood()
   })
 
+  test('a newest point that was taken away is missed by the machine that made it, and by it alone', async () => {
+    await using cut = await Place.withPoint()
+    await writeAt(cut.file('disk.img'), 5 * MiB, Buffer.alloc(MiB, 'second'))
+    const { point } = await cut.backUpGood()
+    await rm(cut.stored(await cut.object(/\/points\/.*2$/)))
+    await cut.answers('verify', '--all')
+    const next = await cut.backUpGood()
+    const [warning, ...more] = next.warnings
+    assert.deepEqual([next.kind, warning?.code, more], ['incremental', 'W_HISTORY_CUT', []])
+    assert.match(warning?.message ?? '', /point number 2 .* the newest in the store is number 1: number 2 is missing/)
+    await cut.assertRestores(next.point, cut.file('disk.img'))
+    // It is told once, and stays in the point.
+    assert.deepEqual((await cut.backUpGood()).warnings, [])
+    assert.notEqual(next.point, point)
+  })
+
   test("things that are no objects of ours are in nobody's way", async () => {
     const { manifest, record } = objects
     const own = ['.nfs0001', 'notes.txt', '0000000001.bak', 'old/0000000009']

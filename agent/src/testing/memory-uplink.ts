@@ -2,7 +2,7 @@ import { Blake3Hasher } from '@napi-rs/blake-hash'
 import { createHash, randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { StrataError } from '@strata/shared/errors.ts'
-import type { DiskDescription } from '@strata/shared/format/manifest.ts'
+import type { DiskDescription, Warning } from '@strata/shared/format/manifest.ts'
 import { decodeSegmentTail, type SegmentHeader } from '@strata/shared/format/segment.ts'
 import { blockBytesDefault } from '@strata/shared/limits.ts'
 import type {
@@ -10,6 +10,7 @@ import type {
   FinishRequest,
   OpenedSession,
   OpenRequest,
+  RememberedPoint,
   Uplink,
 } from '@strata/shared/protocol/uplink.ts'
 import { asId, type ChainId, type SessionId, type SetId } from '@strata/shared/types.ts'
@@ -52,6 +53,8 @@ export class MemoryUplink implements Uplink {
   abandoned = 0
   /** Pages of base digests that were asked for. */
   pagesAsked = 0
+  /** What each session was told of the set's history, where it was. */
+  presented: (readonly RememberedPoint[])[] = []
   segments: SegmentHeader[] = []
 
   constructor(settings: MemoryUplinkSettings) {
@@ -106,6 +109,14 @@ class MemorySession implements OpenedSession {
     this.segmentBytesMax = uplink.settings.segmentBytesMax ?? 64 * 1024 * 1024
     this.base =
       base === undefined ? null : { point: base.session, sequence: base.sequence, manifestDigest: base.manifestDigest }
+  }
+
+  presentHistory(points: readonly RememberedPoint[]): Promise<Warning[]> {
+    this.#uplink.presented.push(points)
+    const has = ({ sequence, manifestDigest }: RememberedPoint): boolean =>
+      this.#uplink.points[sequence - 1]?.manifestDigest === manifestDigest
+    const gone = points.filter((point) => !has(point))
+    return Promise.resolve(gone.map(({ sequence }) => ({ code: 'W_HISTORY_CUT', message: `no ${String(sequence)}` })))
   }
 
   baseDigests(disk: number, firstPage: number, pageCount: number): Promise<Uint8Array> {

@@ -3,11 +3,11 @@ import { join } from 'node:path'
 import { hasCode, systemErrorCode } from '@strata/shared/errors.ts'
 import { equalBytes } from '@strata/shared/format/bytes.ts'
 import type { DiskDescription, Warning } from '@strata/shared/format/manifest.ts'
-import { temporaryFileLifeMs } from '@strata/shared/limits.ts'
-import type { OpenedSession } from '@strata/shared/protocol/uplink.ts'
+import { disksPerSetMax, temporaryFileLifeMs } from '@strata/shared/limits.ts'
+import type { OpenedSession, RememberedPoint } from '@strata/shared/protocol/uplink.ts'
 import type { SetId } from '@strata/shared/types.ts'
-import { diskMark } from './digest-file.ts'
-import { DigestFile, type DigestPages } from './digest-file-reader.ts'
+import { diskMark, type DigestFileHeader } from './digest-file.ts'
+import { DigestFile, readDigestFileHeader, type DigestPages } from './digest-file-reader.ts'
 import { stateUnwritable } from './digest-file-writer.ts'
 import { MapReference, noReference, type DigestReference } from './digest-reference.ts'
 
@@ -36,6 +36,21 @@ export class SetState {
   }
 
   /**
+   * The points that digest files here are of, the newest first. All disks' files tell, also of disks that the set has no
+   * more. One that is damaged tells nothing; whoever needs its digests says so.
+   */
+  remembered(): RememberedPoint[] {
+    const points = new Map<string, RememberedPoint>()
+    for (const name of readdirSync(this.#directory)) {
+      const header = name.endsWith(digestsSuffix) ? headerIfWhole(join(this.#directory, name)) : null
+      if (header === null) continue
+      const { sequence, manifestDigest } = header
+      points.set(manifestDigest, { sequence, manifestDigest })
+    }
+    return [...points.values()].sort((a, b) => b.sequence - a.sequence).slice(0, disksPerSetMax)
+  }
+
+  /**
    * Only the old ones: another session may be running, and a file that nobody has written to for a day is not worth
    * asking whose it is. Should a session be that slow, it loses its digest file and nothing else.
    */
@@ -51,6 +66,15 @@ export class SetState {
 
 const digestsSuffix = '.digests'
 const newSuffix = '.new'
+
+function headerIfWhole(path: string): DigestFileHeader | null {
+  try {
+    return readDigestFileHeader(path)
+  } catch (error) {
+    if (!isDamage(error)) throw error
+    return null
+  }
+}
 
 export function makeStateDirectory(path: string): void {
   try {

@@ -64,6 +64,22 @@ export class DigestPages {
   }
 }
 
+/** What a digest file says of itself, whatever became of its digests. Errors as of `DigestFile`. */
+export function readDigestFileHeader(path: string): DigestFileHeader {
+  const fd = openSync(path, 'r')
+  try {
+    return readHeader(path, fd)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+function readHeader(path: string, fd: number): DigestFileHeader {
+  const head = new Uint8Array(headerBytes)
+  const got = readFully(fd, head, 0, headerBytes, 0)
+  return decodeDigestFileHeader(path, head.subarray(0, got))
+}
+
 /** A digest file of an earlier session, open for reading. */
 export class DigestFile {
   readonly header: DigestFileHeader
@@ -74,9 +90,7 @@ export class DigestFile {
   constructor(path: string) {
     this.#fd = openSync(path, 'r')
     try {
-      const head = new Uint8Array(headerBytes)
-      const headGot = readFully(this.#fd, head, 0, headerBytes, 0)
-      this.header = decodeDigestFileHeader(path, head.subarray(0, headGot))
+      this.header = readHeader(path, this.#fd)
       const { sizeBytes, blockBytes } = this.header
       if (sizeBytes > blocksPerDiskMax * blockBytes || sizeBytes < 1 || blockBytes < blockBytesMin) {
         throw damaged(path, `a disk of ${String(sizeBytes)} bytes`)

@@ -7,7 +7,7 @@ import { after, suite, test } from 'node:test'
 import { StrataError } from '@strata/shared/errors.ts'
 import { asId, type ChainId } from '@strata/shared/types.ts'
 import { decodeDigestFileHeader, diskMark, headerBytes } from './digest-file.ts'
-import { DigestFile } from './digest-file-reader.ts'
+import { DigestFile, readDigestFileHeader } from './digest-file-reader.ts'
 import { DigestFileWriter } from './digest-file-writer.ts'
 
 const block = 65536
@@ -19,6 +19,7 @@ after(() => {
 const head = {
   blockBytes: block,
   chain: asId<ChainId>('0123456789abcdef0123456789abcdef'),
+  sequence: 9_999_999_999,
   manifestDigest: 'ab'.repeat(32),
   diskMark: diskMark('d', { gpt: 'x' }),
 }
@@ -60,6 +61,8 @@ suite('the digest file', () => {
         const { path, digests } = written(pieces)
         const file = new DigestFile(path)
         assert.equal(file.header.manifestDigest, head.manifestDigest)
+        assert.equal(file.header.sequence, head.sequence)
+        assert.deepEqual(readDigestFileHeader(path), file.header)
         assertPages(file.pages, digests)
         file.close()
       }),

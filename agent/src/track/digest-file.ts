@@ -31,7 +31,8 @@ const kind = 96
 const blockBytesAt = preambleBytes
 const reservedAt = blockBytesAt + 4
 const sizeBytesAt = reservedAt + 4
-const chainAt = sizeBytesAt + 8
+const sequenceAt = sizeBytesAt + 8
+const chainAt = sequenceAt + 8
 const manifestDigestAt = chainAt + idBytes
 const diskMarkAt = manifestDigestAt + digestBytes
 const tableHashAt = diskMarkAt + digestBytes
@@ -50,7 +51,9 @@ export interface DigestFileHeader {
   readonly blockBytes: number
   readonly sizeBytes: number
   readonly chain: ChainId
-  /** Of the point whose digests these are; SHA-256 as 64 hex digits. */
+  /** Of the point whose digests these are. */
+  readonly sequence: number
+  /** Of the same; SHA-256 as 64 hex digits. */
   readonly manifestDigest: string
   readonly diskMark: Uint8Array
   readonly tableHash: Uint8Array
@@ -68,6 +71,7 @@ export function encodeDigestFileHeader(header: DigestFileHeader): Uint8Array {
   writePreamble(bytes, 0, version, kind)
   view.setUint32(blockBytesAt, header.blockBytes, true)
   view.setBigUint64(sizeBytesAt, BigInt(header.sizeBytes), true)
+  view.setBigUint64(sequenceAt, BigInt(header.sequence), true)
   bytes.set(idToBytes(header.chain), chainAt)
   bytes.set(Buffer.from(header.manifestDigest, 'hex'), manifestDigestAt)
   bytes.set(header.diskMark, diskMarkAt)
@@ -89,6 +93,7 @@ export function decodeDigestFileHeader(name: string, bytes: Uint8Array): DigestF
   return {
     blockBytes,
     sizeBytes: readSafeU64(name, view, sizeBytesAt),
+    sequence: readSafeU64(name, view, sequenceAt),
     chain: idFromBytes<ChainId>(bytes.subarray(chainAt, manifestDigestAt)),
     manifestDigest: Buffer.from(bytes.subarray(manifestDigestAt, diskMarkAt)).toString('hex'),
     diskMark: bytes.slice(diskMarkAt, tableHashAt),

@@ -13,7 +13,7 @@ import type { ChainId, SessionId, SetId } from '../types.ts'
  * What an agent needs of the service, whatever lies between them. The agent holds neither Redis nor store credentials;
  * all of both lies behind this interface.
  *
- *   open → (baseDigests | send)* → finish | abandon
+ *   open → presentHistory? → (baseDigests | send)* → finish | abandon
  */
 export interface Uplink {
   /** Opens a session for a set. Nothing of it is visible until `finish` resolves. */
@@ -35,6 +35,9 @@ export interface OfferedDisk {
   readonly blockBytes?: number
 }
 
+/** A point of the set that this machine has made, or built on: number and manifest digest. */
+export type RememberedPoint = Pick<BasePoint, 'sequence' | 'manifestDigest'>
+
 export interface OpenedSession {
   readonly session: SessionId
   readonly set: SetId
@@ -54,6 +57,12 @@ export interface OpenedSession {
   readonly spoolDirectory: string
   /** Block bytes that one segment may hold. */
   readonly segmentBytesMax: number
+
+  /**
+   * Says what this machine remembers of the set, at most `disksPerSetMax` points. Resolves with a warning for each of
+   * them that the store does not have any more: the store alone cannot show that its newest points were taken away.
+   */
+  presentHistory(points: readonly RememberedPoint[]): Promise<readonly Warning[]>
 
   /**
    * Digests of the base's blocks of pages `firstPage … firstPage + pageCount − 1` of a disk, one after the other; past

@@ -16,12 +16,13 @@ import { createDataKey } from '@strata/shared/keys/data-keys.ts'
 import {
   chainPointsMax,
   clockSkewWarnMs,
+  disksPerSetMax,
   pageEntriesMax,
   segmentsPerSessionMax,
   sendingsPerSegmentMax,
   sessionLifeMs,
 } from '@strata/shared/limits.ts'
-import type { CommittedPoint, FinishRequest, OpenRequest } from '@strata/shared/protocol/uplink.ts'
+import type { CommittedPoint, FinishRequest, OpenRequest, RememberedPoint } from '@strata/shared/protocol/uplink.ts'
 import { readingBase } from '@strata/shared/repository/base-errors.ts'
 import { PointMap } from '@strata/shared/repository/point-map.ts'
 import {
@@ -36,6 +37,7 @@ import {
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { requireSetName } from '@strata/shared/set-name.ts'
 import { asId, idBytes, idFromBytes, type ChainId, type SessionId, type SetId } from '@strata/shared/types.ts'
+import { cutHistory } from './cut-history.ts'
 import { describeNewDisks, judgeDisks } from './disk-rules.ts'
 import type { HandOver } from '../local/hand-over.ts'
 import { createSessionHandOver, removeSessionHandOver, type SessionHandOver } from '../local/session-hand-over.ts'
@@ -59,6 +61,8 @@ export interface SessionInfo {
 interface OpenSession {
   readonly place: SessionPlace
   readonly base: PointMap | null
+  /** The set's newest sequence number when the session was opened; 0: none. */
+  readonly newestSequence: number
   readonly handOver: SessionHandOver
   readonly sendings: Map<number, number>
   /** Segments that the workers have. */
@@ -127,6 +131,7 @@ export class Gateway {
     this.#sessions.set(session, {
       place,
       base: plan.map,
+      newestSequence: plan.sequence,
       handOver,
       sendings: new Map(),
       underWay: new Set(),
@@ -146,6 +151,15 @@ export class Gateway {
       spoolDirectory: handOver.path,
       segmentBytesMax: this.#handOver.segmentBytes,
     }
+  }
+
+  /** See `OpenedSession.presentHistory`. */
+  async presentHistory(session: SessionId, points: readonly RememberedPoint[]): Promise<Warning[]> {
+    const { place, base, newestSequence } = this.#session(session)
+    if (points.length > disksPerSetMax) throw new StrataError('E_LIMIT', `${String(points.length)} remembered points`)
+    // Nearly always it is the base, which was read when the session was opened.
+    const others = points.filter(({ manifestDigest }) => manifestDigest !== base?.point.digest)
+    return cutHistory(this.#repository, place.set, newestSequence, others)
   }
 
   /** See `OpenedSession.baseDigests`. */

@@ -63,6 +63,7 @@ function openedSession(channel: ServiceChannel, info: SessionInfo): OpenedSessio
   const { session } = info
   return {
     ...info,
+    presentHistory: (points) => channel.call('presentHistory', session, points),
     baseDigests: (disk, firstPage, pageCount) => channel.call('baseDigests', session, disk, firstPage, pageCount),
     send: (segment, path) => channel.call('sent', session, segment, path),
     finish: (end) => channel.call('finish', session, end),

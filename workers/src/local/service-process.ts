@@ -25,6 +25,7 @@ const handlers: Handlers = {
     return undefined
   },
   open: (request) => running().gateway.open(request),
+  presentHistory: (session, points) => running().gateway.presentHistory(session, points),
   baseDigests: (session, disk, firstPage, pageCount) =>
     running().gateway.baseDigests(session, disk, firstPage, pageCount),
   sent: async (session, segment, path) => {

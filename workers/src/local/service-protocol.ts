@@ -1,5 +1,6 @@
 import type { ErrorDocument } from '@strata/shared/errors.ts'
-import type { CommittedPoint, FinishRequest, OpenRequest } from '@strata/shared/protocol/uplink.ts'
+import type { Warning } from '@strata/shared/format/manifest.ts'
+import type { CommittedPoint, FinishRequest, OpenRequest, RememberedPoint } from '@strata/shared/protocol/uplink.ts'
 import type { StoreTotals } from '@strata/shared/store/decorators/metrics.ts'
 import type { SessionId } from '@strata/shared/types.ts'
 import type { SessionInfo } from '../gateway/gateway.ts'
@@ -21,6 +22,7 @@ export interface ServiceSettings {
 export interface ServiceCalls {
   start: { parameters: [ServiceSettings]; result: undefined }
   open: { parameters: [OpenRequest]; result: SessionInfo }
+  presentHistory: { parameters: [SessionId, readonly RememberedPoint[]]; result: readonly Warning[] }
   baseDigests: { parameters: [SessionId, number, number, number]; result: Uint8Array }
   sent: { parameters: [SessionId, number, string]; result: undefined }
   finish: { parameters: [SessionId, FinishRequest]; result: CommittedPoint }
