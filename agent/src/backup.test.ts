@@ -490,7 +490,12 @@ suite('sending', () => {
       },
     })
     writeFileSync(hopeless.path('d.img'), randomBytes(block))
-    await assert.rejects(hopeless.backup('d.img'), withCode('E_HANDOVER_LOST'))
+    await assert.rejects(hopeless.backup('d.img'), (error) => {
+      assert.ok(error instanceof StrataError && error.code === 'E_HANDOVER_LOST')
+      assert.match(error.message, /it vanished; segment 0 was handed over 8 times/)
+      assert.match(error.hint, /hand-over directory.*run it again/)
+      return true
+    })
     assert.equal(hopeless.uplink.sends, 8)
     assert.deepEqual(hopeless.leftOvers(), [])
   })

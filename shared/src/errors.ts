@@ -133,7 +133,10 @@ export const errorCatalogue = {
   // sessions, queue, workers
   E_SESSION_UNKNOWN: permanent('Start the backup again.'),
   E_SEGMENTS_MISSING: permanent('Not every segment was stored; nothing was published. Run the backup again.'),
-  E_HANDOVER_LOST: permanent('A segment vanished between agent and worker. It is sent again by itself.'),
+  // The agent sends the segment again; who reads this hint sees that it did not help.
+  E_HANDOVER_LOST: permanent(
+    'See that nothing removes files from the hand-over directory (/dev/shm, or STRATA_HANDOVER_DIR) while a backup runs; then run it again.',
+  ),
   E_HANDOVER_SPACE: permanent(
     'Free memory in the hand-over directory (/dev/shm), or name another with STRATA_HANDOVER_DIR.',
   ),

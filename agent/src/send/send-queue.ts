@@ -97,8 +97,8 @@ export class SendQueue {
         await this.#session.send(segment, file.path)
         return
       } catch (error) {
-        const again = hasCode(error, 'E_HANDOVER_LOST') && attempt < handOversPerSegmentMax
-        if (!again || this.#stop.signal.aborted) throw error
+        if (!hasCode(error, 'E_HANDOVER_LOST') || this.#stop.signal.aborted) throw error
+        if (attempt === handOversPerSegmentMax) throw lostEachTime(error, segment)
       }
     }
   }
@@ -108,6 +108,11 @@ export class SendQueue {
     this.#files.delete(file)
     this.#room.give()
   }
+}
+
+function lostEachTime(error: StrataError, segment: number): StrataError {
+  const message = `${error.message}; segment ${String(segment)} was handed over ${String(handOversPerSegmentMax)} times, and lost each time`
+  return new StrataError(error.code, message, { cause: error })
 }
 
 /** Resolves when the run is stopped: what is on its way need not be waited for any more. */
