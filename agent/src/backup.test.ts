@@ -14,9 +14,12 @@ import {
 } from 'node:fs'
 import { suite, test, type TestContext } from 'node:test'
 import { StrataError } from '@strata/shared/errors.ts'
+import { blockDigest } from '@strata/shared/format/digest.ts'
 import { segmentsInFlightMax } from '@strata/shared/limits.ts'
 import type { MemoryUplinkSettings } from './testing/memory-uplink.ts'
 import { Workbench } from './testing/workbench.ts'
+import { diskMark } from './track/digest-file.ts'
+import { DigestFileWriter } from './track/digest-file-writer.ts'
 
 const KiB = 1024
 const block = 64 * KiB
@@ -284,6 +287,44 @@ suite('the local digest file', () => {
     }
   })
 
+  test('that says something else than the map ends one run, and is removed', async (t) => {
+    const bench = workbench(t)
+    writeFileSync(bench.path('d.img'), randomBytes(9 * block))
+    const { sequence, manifestDigest, chain } = await bench.backup('d.img')
+    patch(bench.path('d.img'), 2 * block, Buffer.from('changed'))
+    // Whole, of the right point, and wrong: it says that the change was in the base.
+    const image = readFileSync(bench.path('d.img'))
+    const writer = new DigestFileWriter(`${bench.digestFile()}.wrong`, image.length, block)
+    for (let at = 0; at < image.length; at += block)
+      writer.push(blockDigest(bench.uplink.blockDigestKey, image.subarray(at, at + block)))
+    const head = { blockBytes: block, sizeBytes: image.length, chain, sequence, manifestDigest }
+    writer.publish(bench.digestFile(), { ...head, diskMark: diskMark('d', {}) })
+    await assert.rejects(bench.backup('d.img'), (error) => {
+      assert.ok(error instanceof StrataError && error.code === 'E_CONTENT_ROOT')
+      assert.match(error.message, /local digests of the set were removed/)
+      return true
+    })
+    assert.equal(existsSync(bench.digestFile()), false)
+    const next = await bench.backup('d.img')
+    assert.equal(next.disks[0]?.digestsFrom, 'map')
+    assert.equal(next.changedBytes, block)
+    assertSame(lastImage(bench), image)
+  })
+
+  test('is kept when the map is wrong though no digest file was believed', async (t) => {
+    let fail = false
+    const bench = workbench(t, {
+      onFinish: () => {
+        if (fail) throw new StrataError('E_CONTENT_ROOT', 'not the same')
+      },
+    })
+    writeFileSync(bench.path('d.img'), randomBytes(block))
+    await bench.backup('d.img')
+    fail = true
+    await assert.rejects(bench.backup('d.img', { kind: 'full' }), withCode('E_CONTENT_ROOT'))
+    assert.equal(existsSync(bench.digestFile()), true)
+  })
+
   test('that cannot be kept costs a warning, not the point', async (t) => {
     const bench: Workbench = workbench(t, {
       onFinish: () => {
@@ -519,7 +560,7 @@ suite('sending', () => {
     let fail = false
     const bench = workbench(t, {
       onFinish: () => {
-        if (fail) throw new StrataError('E_CONTENT_ROOT', 'not the same')
+        if (fail) throw new StrataError('E_SEGMENTS_MISSING', 'not all are there')
       },
     })
     writeFileSync(bench.path('d.img'), randomBytes(6 * block))
@@ -527,7 +568,7 @@ suite('sending', () => {
     const before = createHash('sha256').update(readFileSync(bench.digestFile())).digest('hex')
     patch(bench.path('d.img'), 0, Buffer.from('changed'))
     fail = true
-    await assert.rejects(bench.backup('d.img'), withCode('E_CONTENT_ROOT'))
+    await assert.rejects(bench.backup('d.img'), withCode('E_SEGMENTS_MISSING'))
     assert.equal(createHash('sha256').update(readFileSync(bench.digestFile())).digest('hex'), before)
     assert.deepEqual(bench.leftOvers(), [])
     fail = false

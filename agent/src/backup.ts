@@ -10,6 +10,7 @@ import { ScanPool, scanThreadsDefault } from './capture/scan-pool.ts'
 import { openSource, type Source } from './capture/source.ts'
 import { mountWarning } from './capture/stability.ts'
 import { requireDiskNames } from './disk-names.ts'
+import { forgetDigests, giveUp, isOfDigestFiles } from './give-up.ts'
 import { thisMachine } from './machine.ts'
 import { Passes, type PassProgress, type PassResult } from './passes.ts'
 import { SendQueue } from './send/send-queue.ts'
@@ -147,7 +148,9 @@ class BackupRun {
         passes = this.#passes(session, state, pool, queue)
         const result = await passes.run()
         this.#stop.signal.throwIfAborted()
-        committed = await this.#finish(session, queue, result)
+        committed = await this.#finish(session, queue, result).catch((error: unknown) => {
+          throw isOfDigestFiles(error, result) ? forgetDigests(error, state) : error
+        })
         this.#publish(passes, committed)
         return this.#outcome(session, queue, result, committed)
       } catch (error) {
@@ -274,22 +277,6 @@ class BackupRun {
   #warn(warning: Warning): void {
     this.#warnings.push(warning)
     this.#options.onWarning?.(warning)
-  }
-}
-
-/** Abandons the session and gives the error to throw: the one that ended the run, whatever else fails now. */
-async function giveUp(error: unknown, session: OpenedSession): Promise<StrataError> {
-  const ended = toStrataError(error)
-  try {
-    await session.abandon()
-    return ended
-  } catch (abandoning) {
-    const message = `${ended.message}; abandoning the session failed too: ${toStrataError(abandoning).message}`
-    return new StrataError(ended.code, message, {
-      cause: ended,
-      hint: ended.hint,
-      ...(ended.details === undefined ? {} : { details: ended.details }),
-    })
   }
 }
 

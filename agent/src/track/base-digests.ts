@@ -50,6 +50,17 @@ export class SetState {
     return [...points.values()].sort((a, b) => b.sequence - a.sequence).slice(0, disksPerSetMax)
   }
 
+  /** Removes the digest files of all disks: the next session asks the map. */
+  forgetDigests(): void {
+    try {
+      for (const name of readdirSync(this.#directory)) {
+        if (name.endsWith(digestsSuffix)) rmSync(join(this.#directory, name), { force: true })
+      }
+    } catch (error) {
+      throw stateUnwritable(this.#directory, error)
+    }
+  }
+
   /**
    * Only the old ones: another session may be running, and a file that nobody has written to for a day is not worth
    * asking whose it is. Should a session be that slow, it loses its digest file and nothing else.
