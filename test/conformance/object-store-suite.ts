@@ -355,6 +355,70 @@ export function describeObjectStore(start: () => Promise<StoreUnderTest>, hasBuc
     })
   })
 
+  describe('listDirectories', () => {
+    const names = ['a', 'b-/q', 'b.b/c', 'b/-', 'b/b/c', 'b/b/d', 'b/b0', 'b0/x/y/z', 'b_/c', '..z/a', 'c/a/1', 'c/a/2']
+
+    test('gives the directories of one level, each once, in ascending order', async () => {
+      const { store } = await open()
+      for (const name of names) await store.put(name, [])
+      const levels: Readonly<Record<string, string[]>> = {
+        '': ['..z/', 'b-/', 'b.b/', 'b/', 'b0/', 'b_/', 'c/'],
+        'b/': ['b/b/'],
+        'b/b/': [],
+        'b0/': ['b0/x/'],
+        'b0/x/': ['b0/x/y/'],
+        'c/': ['c/a/'],
+        'nothing/': [],
+        'a/': [],
+      }
+      for (const [prefix, expected] of Object.entries(levels)) {
+        assert.deepEqual(await directoriesIn(store, prefix), expected, prefix)
+        for (const startAfter of [
+          '',
+          '..z/',
+          'b',
+          'b-/',
+          'b/',
+          'b/b/c',
+          'b0',
+          'b0/x',
+          'b0/x/',
+          'c/a/1',
+          'c/a/9',
+          'z',
+        ]) {
+          const rest = expected.filter((directory) => directory > startAfter)
+          assert.deepEqual(await directoriesIn(store, prefix, startAfter), rest, `${prefix} after ${startAfter}`)
+        }
+      }
+      await store.delete('b0/x/y/z')
+      assert.deepEqual(await directoriesIn(store, 'b0/'), [])
+    })
+
+    test('costs what lies on that level, over many pages, however much lies deeper', async () => {
+      const { store, metrics } = await open()
+      // Two pages of directories, and three if their objects were listed.
+      const many = Array.from({ length: 1020 }, (_, index) => `many/${String(index * 7)}/`)
+      const objects = many.flatMap((directory, index) =>
+        Array.from({ length: index === 0 ? 1000 : 1 }, (_, object) => `${directory}deeper/${String(object)}`),
+      )
+      await inParallel([...objects, 'many/object'], 32, async (name) => {
+        await store.put(name, [])
+      })
+      const expected = many.toSorted()
+      const before = metrics.totals().byKind.list.requests
+      assert.deepEqual(await directoriesIn(store, 'many/'), expected)
+      assert.ok(metrics.totals().byKind.list.requests - before <= 2)
+      assert.deepEqual(await directoriesIn(store, 'many/', expected[1010]), expected.slice(1011))
+    })
+
+    test('is asked for a directory', async () => {
+      const { store, metrics } = await open()
+      for (const prefix of ['a', 'a/b', '/', 'A/', '../']) await rejects(directoriesIn(store, prefix), 'E_OBJECT_NAME')
+      assert.equal(metrics.totals().requests, 0)
+    })
+  })
+
   describe('names', () => {
     const part255 = 'p'.repeat(255)
     const name900 = [part255, part255, part255, 'x'.repeat(132)].join('/')
@@ -455,6 +519,7 @@ export function describeObjectStore(start: () => Promise<StoreUnderTest>, hasBuc
     await rejects(store.get('a'), 'E_STORE_MISSING')
     await rejects(store.head('a/b'), 'E_STORE_MISSING')
     await rejects(namesIn(store, 'a'), 'E_STORE_MISSING')
+    await rejects(directoriesIn(store, 'a/'), 'E_STORE_MISSING')
     await rejects(store.delete('a'), 'E_STORE_MISSING')
     await store.close()
     // Any answer says what time it is; a store that has had none must ask.
@@ -470,7 +535,7 @@ type ModelStep =
   | { readonly kind: 'put' | 'create'; readonly name: string; readonly content: string }
   | { readonly kind: 'get'; readonly name: string; readonly offset: number; readonly length: number }
   | { readonly kind: 'head' | 'delete'; readonly name: string }
-  | { readonly kind: 'list'; readonly prefix: string; readonly startAfter: string }
+  | { readonly kind: 'list' | 'list directories'; readonly prefix: string; readonly startAfter: string }
 
 // No name is the directory of another: S3 and Azure do not notice.
 const modelName = fc.constantFrom('a', 'b/a', 'b/a-', 'b/c/a', 'b-', 'b.c/a', 'c/0')
@@ -485,6 +550,11 @@ const modelStep: fc.Arbitrary<ModelStep> = fc.oneof(
   }),
   fc.record({ kind: fc.constantFrom('head' as const, 'delete' as const), name: modelName }),
   fc.record({ kind: fc.constant('list' as const), prefix: modelPrefix, startAfter: fc.oneof(modelPrefix, modelName) }),
+  fc.record({
+    kind: fc.constant('list directories' as const),
+    prefix: fc.constantFrom('', 'b/', 'b/c/', 'c/'),
+    startAfter: fc.oneof(modelPrefix, modelName),
+  }),
 )
 
 /** What a step answers, without what differs between stores: times. */
@@ -511,6 +581,8 @@ async function perform(store: ObjectStore, step: ModelStep): Promise<unknown> {
       return 'done'
     case 'list':
       return (await infosIn(store, step.prefix, step.startAfter)).map(({ name, sizeBytes }) => ({ name, sizeBytes }))
+    case 'list directories':
+      return await directoriesIn(store, step.prefix, step.startAfter)
   }
 }
 
@@ -535,6 +607,10 @@ export async function infosIn(store: ObjectStore, prefix: string, startAfter?: s
 
 export async function namesIn(store: ObjectStore, prefix: string, startAfter?: string): Promise<string[]> {
   return (await infosIn(store, prefix, startAfter)).map((info) => info.name)
+}
+
+async function directoriesIn(store: ObjectStore, prefix: string, startAfter?: string): Promise<string[]> {
+  return await Array.fromAsync(store.listDirectories(prefix, startAfter === undefined ? {} : { startAfter }))
 }
 
 /** The servers run on this machine: their clocks are ours, but for the seconds that HTTP dates leave out. */

@@ -21,7 +21,7 @@ import { requireCount, viewOf } from './bytes.ts'
 export const repositoryName = 'repository'
 export const tenantsPrefix = 'tenants/'
 
-export function tenantPrefix(tenant: TenantId): string {
+function tenantPrefix(tenant: TenantId): string {
   return `${tenantsPrefix}${tenant}/`
 }
 

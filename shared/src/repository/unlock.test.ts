@@ -79,6 +79,19 @@ test('without a keyring the tenant is found by its secret, among others, and the
   }
 })
 
+test('finding a tenant looks at no objects of any but their keys documents', async (t) => {
+  const { store, repositoryId } = await newStore()
+  const tenants = await Promise.all(['a', 'b', 'c'].map((name) => addTenant(store, repositoryId, name)))
+  const list = store.list.bind(store)
+  store.list = (prefix, options) => {
+    assert.match(prefix, /^tenants\/[0-9a-f]{32}\/keys\/$/)
+    return list(prefix, options)
+  }
+  const keyFile = tenants[1]?.keyFile
+  const opened = await openTenant(store, { keyringPath: await keyringPath(t), secrets: giving({ keyFile }), random })
+  assert.equal(opened.keyring.tenantName, 'b')
+})
+
 test('where a secret opens several tenants, an id or a name says which', async (t) => {
   const { store, repositoryId } = await newStore()
   const first = await addTenant(store, repositoryId, 'Baker', 'secret')

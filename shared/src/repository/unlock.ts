@@ -1,14 +1,7 @@
 import type { RandomBytes } from '../clock.ts'
 import { hasCode, StrataError } from '../errors.ts'
 import { damaged } from '../format/bytes.ts'
-import {
-  idBelow,
-  isTenantKeysName,
-  tenantKeysName,
-  tenantKeysPrefix,
-  tenantPrefix,
-  tenantsPrefix,
-} from '../format/names.ts'
+import { idBelow, isTenantKeysName, tenantKeysName, tenantKeysPrefix, tenantsPrefix } from '../format/names.ts'
 import { readKeyring, type Keyring } from '../keys/keyring.ts'
 import { decodeTenantKeys, type TenantKeysDocument } from '../keys/tenant-document.ts'
 import { identityOf, ingestKeysFrom, openTenantName, unlockTenant, type UnlockSecrets } from '../keys/tenant-keys.ts'
@@ -169,28 +162,12 @@ function ofOneObject(error: unknown): StrataError {
   throw error
 }
 
-/**
- * The tenants of a store. A store lists objects, not directories, so the listing begins anew after each tenant: one
- * request a tenant, however many objects it has. (Azure cannot begin in the middle; there the listing is read through.)
- */
+/** The tenants of a store. Whatever else lies among them is none of ours. */
 async function* listTenants(store: ObjectStore): AsyncGenerator<TenantId> {
-  let startAfter = ''
-  for (;;) {
-    const id = await firstTenant(store, startAfter)
-    if (id === undefined) return
-    yield id
-    // '0' is the character after '/', so everything of this tenant comes before.
-    startAfter = `${tenantPrefix(id).slice(0, -1)}0`
+  for await (const directory of store.listDirectories(tenantsPrefix)) {
+    const id = idBelow<TenantId>(tenantsPrefix, directory)
+    if (id !== undefined) yield id
   }
-}
-
-async function firstTenant(store: ObjectStore, startAfter: string): Promise<TenantId | undefined> {
-  for await (const { name } of store.list(tenantsPrefix, startAfter === '' ? {} : { startAfter })) {
-    const id = idBelow<TenantId>(tenantsPrefix, name)
-    // Whatever else lies among them is none of ours.
-    if (id !== undefined) return id
-  }
-  return undefined
 }
 
 interface OpenedCandidate {

@@ -1,20 +1,17 @@
 import { RestError } from '@azure/storage-blob'
-import type {
-  BlobDownloadResponseParsed,
-  ContainerClient,
-  ContainerListBlobFlatSegmentResponse,
-} from '@azure/storage-blob'
+import type { BlobDownloadResponseParsed, ContainerClient } from '@azure/storage-blob'
 import type { Clock } from '../clock.ts'
 import { StrataError } from '../errors.ts'
-import { listPageObjectsMax, storeRequestTimeoutMs, storeRequestsInFlightMax } from '../limits.ts'
+import { storeRequestTimeoutMs } from '../limits.ts'
 import { azureServiceClient } from './azure-client.ts'
+import { AzureListing, objectInfo } from './azure-list.ts'
 import { receiveObject } from './http-download.ts'
 import { brokenBodyError, httpError } from './http-errors.ts'
 import type { HttpFailure } from './http-errors.ts'
 import { RequestGate, httpAgents, uploadStream, withIdleLimit } from './http-transfer.ts'
 import type { HttpAgents } from './http-transfer.ts'
 import { byteCount, existsError, missingError, truncatedError, wantedFrom } from './object-errors.ts'
-import { checkListPrefix, checkObjectName, isObjectName } from './object-names.ts'
+import { checkDirectory, checkListPrefix, checkObjectName } from './object-names.ts'
 import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions, WholeObject } from './object-store.ts'
 import { StoreClock } from './store-clock.ts'
 import { observed } from './store-requests.ts'
@@ -23,10 +20,7 @@ import type { AzureLocation } from './store-url.ts'
 
 /**
  * Objects as block blobs in a container of Azure Blob Storage. The SDK tries nothing twice, for the reason given in
- * s3.ts; every method is one request.
- *
- * Azure's listing cannot start after a name: with `startAfter` the pages before it are fetched and thrown away. Where
- * that matters, callers list by a longer prefix.
+ * s3.ts; every method is one request, and every page of a listing.
  */
 export interface AzureStoreOptions {
   readonly env: Readonly<Record<string, string | undefined>>
@@ -51,16 +45,12 @@ class AzureStore implements ObjectStore {
   readonly #container: ContainerClient
   readonly #agents: HttpAgents
   readonly #prefix: string
+  readonly #listing: AzureListing
   readonly #gate = new RequestGate()
   readonly #clock: Clock
   readonly #storeClock: StoreClock
   readonly #onRequest: StoreObserver | undefined
   readonly #idleMs: number
-  /**
-   * Where listings have failed: the page that comes after a name. Whoever lists on from there (the retry decorator)
-   * need not fetch all pages before it again.
-   */
-  readonly #resumePoints = new Map<string, string>()
 
   constructor(location: AzureLocation, options: AzureStoreOptions) {
     this.#agents = httpAgents()
@@ -68,6 +58,12 @@ class AzureStore implements ObjectStore {
     const { origin } = new URL(this.#container.url)
     this.description = `azure://${location.container}/${location.prefix} at ${origin}`
     this.#prefix = location.prefix
+    this.#listing = new AzureListing({
+      container: this.#container,
+      keyPrefix: location.prefix,
+      description: this.description,
+      request: async (doing, send) => await this.#request('list', doing, undefined, send),
+    })
     this.#clock = options.clock
     this.#storeClock = new StoreClock(options.clock)
     this.#onRequest = options.onRequest
@@ -134,24 +130,14 @@ class AzureStore implements ObjectStore {
     const startAfter = options.startAfter ?? ''
     checkListPrefix(prefix)
     checkListPrefix(startAfter)
-    let last = ''
-    for (let marker = this.#takeResumePoint(prefix, startAfter), more = true; more;) {
-      const page = await this.#page(prefix, marker).catch((error: unknown) => {
-        this.#keepResumePoint(prefix, last > startAfter ? last : startAfter, marker)
-        throw error
-      })
-      for (const info of this.#infos(page)) {
-        if (info.name <= last) throw this.#orderError(prefix)
-        last = info.name
-        if (info.name > startAfter) yield info
-      }
-      const next = page.continuationToken
-      more = next !== undefined && next !== ''
-      if (more && next === marker) {
-        throw this.#protocolError(`listing ${prefix}: a page leads back to itself`)
-      }
-      marker = next
-    }
+    yield* this.#listing.objects(prefix, startAfter)
+  }
+
+  async *listDirectories(prefix: string, options: ListOptions = {}): AsyncIterable<string> {
+    const startAfter = options.startAfter ?? ''
+    checkDirectory(prefix)
+    checkListPrefix(startAfter)
+    yield* this.#listing.directories(prefix, startAfter)
   }
 
   async delete(name: string): Promise<void> {
@@ -218,43 +204,6 @@ class AzureStore implements ObjectStore {
     }
   }
 
-  async #page(prefix: string, marker: string | undefined): Promise<ContainerListBlobFlatSegmentResponse> {
-    return await this.#request('list', `listing ${prefix}`, undefined, async (signal) => {
-      const listing = this.#container.listBlobsFlat({ prefix: this.#prefix + prefix, abortSignal: signal })
-      const settings = {
-        maxPageSize: listPageObjectsMax,
-        ...(marker === undefined ? {} : { continuationToken: marker }),
-      }
-      // One page for each call: the idle limit is for a request, not for as long as the caller takes between pages.
-      for await (const page of listing.byPage(settings)) return page
-      throw this.#protocolError(`listing ${prefix}: no page came`)
-    })
-  }
-
-  #infos(page: ContainerListBlobFlatSegmentResponse): ObjectInfo[] {
-    const infos: ObjectInfo[] = []
-    for (const { name: key, properties } of page.segment.blobItems) {
-      const name = key.slice(this.#prefix.length)
-      if (key.startsWith(this.#prefix) && isObjectName(name)) {
-        infos.push(objectInfo(name, properties.contentLength, properties.lastModified))
-      }
-    }
-    return infos
-  }
-
-  #takeResumePoint(prefix: string, startAfter: string): string | undefined {
-    const key = resumeKey(prefix, startAfter)
-    const marker = this.#resumePoints.get(key)
-    this.#resumePoints.delete(key)
-    return marker
-  }
-
-  #keepResumePoint(prefix: string, after: string, marker: string | undefined): void {
-    if (marker === undefined) return
-    if (this.#resumePoints.size >= storeRequestsInFlightMax) this.#resumePoints.clear()
-    this.#resumePoints.set(resumeKey(prefix, after), marker)
-  }
-
   #observeDate(date: Date | undefined): void {
     if (date !== undefined) this.#storeClock.observe(date.getTime())
   }
@@ -263,16 +212,6 @@ class AzureStore implements ObjectStore {
     const date = error instanceof RestError ? error.response?.headers.get('date') : undefined
     const dateMs = Date.parse(date ?? '')
     return Number.isFinite(dateMs) ? this.#clock.nowMs() - dateMs : undefined
-  }
-
-  #orderError(prefix: string): StrataError {
-    return new StrataError(
-      'E_STORE_PROTOCOL',
-      `listing ${prefix}: names are not in ascending order (${this.description})`,
-      {
-        hint: 'Use a storage account without a hierarchical namespace: only those list in the order of the names.',
-      },
-    )
   }
 
   #protocolError(what: string): StrataError {
@@ -292,13 +231,4 @@ function failureOf(error: unknown): HttpFailure {
 /** What the SDK could not read to its end. Of an answer that is whole and cannot be parsed it knows the status. */
 function isBrokenOff(error: unknown): boolean {
   return error instanceof RestError && error.code === RestError.PARSE_ERROR && error.statusCode === undefined
-}
-
-/** Names have no space in them. */
-function resumeKey(prefix: string, after: string): string {
-  return `${prefix} ${after}`
-}
-
-function objectInfo(name: string, sizeBytes: number | undefined, modified: Date | undefined): ObjectInfo {
-  return { name, sizeBytes: sizeBytes ?? 0, modifiedMs: modified?.getTime() ?? 0 }
 }

@@ -42,6 +42,13 @@ export async function* walkDirectory(walk: DirectoryWalk): AsyncGenerator<Object
   }
 }
 
+/** The directories directly below the prefix, in ascending order. */
+export async function* directoriesIn(walk: DirectoryWalk): AsyncGenerator<string> {
+  for (const { name, isDirectory } of await readLevel(walk, walk.prefix)) {
+    if (isDirectory && name > walk.startAfter) yield name
+  }
+}
+
 /** Takes the next files off the end of a level, up to a batch or to the next directory. */
 function takeFiles(level: Found[]): string[] {
   const names: string[] = []

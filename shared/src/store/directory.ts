@@ -7,7 +7,8 @@ import { StrataError } from '../errors.ts'
 import { temporaryFileLifeMs } from '../limits.ts'
 import { directoryError, directoryWriteError, isSystemError } from './directory-errors.ts'
 import { makeDirectoriesDurably, readFlags, readUpTo, removeEmptyDirectory } from './directory-files.ts'
-import { objectInfo, walkDirectory } from './directory-list.ts'
+import { directoriesIn, objectInfo, walkDirectory } from './directory-list.ts'
+import type { DirectoryWalk } from './directory-list.ts'
 import { DirectoryPlace, missingStoreError } from './directory-place.ts'
 import {
   DirectoryWriter,
@@ -19,7 +20,7 @@ import {
 } from './directory-writer.ts'
 import { byteCount, missingError, tooLongError, truncatedError, wantedFrom } from './object-errors.ts'
 import type { Wanted } from './object-errors.ts'
-import { checkListPrefix, checkObjectName } from './object-names.ts'
+import { checkDirectory, checkListPrefix, checkObjectName } from './object-names.ts'
 import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions, WholeObject } from './object-store.ts'
 import { StoreClock } from './store-clock.ts'
 import { observed } from './store-requests.ts'
@@ -119,13 +120,28 @@ class DirectoryStore implements ObjectStore {
     const startAfter = options.startAfter ?? ''
     checkListPrefix(prefix)
     checkListPrefix(startAfter)
+    yield* this.#listing(prefix, startAfter, walkDirectory)
+  }
+
+  async *listDirectories(prefix: string, options: ListOptions = {}): AsyncIterable<string> {
+    const startAfter = options.startAfter ?? ''
+    checkDirectory(prefix)
+    checkListPrefix(startAfter)
+    yield* this.#listing(prefix, startAfter, directoriesIn)
+  }
+
+  async *#listing<Item>(
+    prefix: string,
+    startAfter: string,
+    walk: (walk: DirectoryWalk) => AsyncIterable<Item>,
+  ): AsyncGenerator<Item> {
     const doing = `listing ${prefix}`
     const readOne = async <Result>(read: () => Promise<Result>): Promise<Result> =>
       await this.#run('list', doing, directoryError, read)
     try {
       await this.#place.checkRoot()
       if (!(await this.#place.hasDirectoryOf(`${prefix}x`))) return
-      yield* walkDirectory({ root: this.#place.root, prefix, startAfter, readOne })
+      yield* walk({ root: this.#place.root, prefix, startAfter, readOne })
     } catch (error) {
       throw directoryError(error, `${doing} in ${this.description}`)
     }

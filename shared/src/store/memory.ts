@@ -9,7 +9,7 @@ import {
   truncatedError,
   wantedFrom,
 } from './object-errors.ts'
-import { checkListPrefix, checkObjectName, compareNames } from './object-names.ts'
+import { checkDirectory, checkListPrefix, checkObjectName, compareNames, directoryBelow } from './object-names.ts'
 import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions, WholeObject } from './object-store.ts'
 import { observed } from './store-requests.ts'
 import type { StoreObserver } from './store-requests.ts'
@@ -85,14 +85,32 @@ export class MemoryStore implements ObjectStore {
     checkListPrefix(startAfter)
     const wanted = (name: string): boolean => name.startsWith(prefix) && name > startAfter
     const names = [...this.#objects.keys()].filter(wanted).sort(compareNames)
+    for await (const page of this.#pages(names, (name) => this.#info(name))) {
+      for (const info of page) if (info !== undefined) yield info
+    }
+  }
+
+  async *listDirectories(prefix: string, options: ListOptions = {}): AsyncIterable<string> {
+    const startAfter = options.startAfter ?? ''
+    checkDirectory(prefix)
+    checkListPrefix(startAfter)
+    const directories = new Set<string>()
+    for (const name of this.#objects.keys()) {
+      const directory = name.startsWith(prefix) ? directoryBelow(prefix, name) : undefined
+      if (directory !== undefined && directory > startAfter) directories.add(directory)
+    }
+    for await (const page of this.#pages([...directories].sort(compareNames), (directory) => directory)) yield* page
+  }
+
+  /** Each page is one request, at whose time its items are made; there is at least one. */
+  async *#pages<Item>(names: readonly string[], itemOf: (name: string) => Item): AsyncGenerator<Item[]> {
     let first = 0
     do {
       const page = names.slice(first, first + listPageObjectsMax)
-      const infos = await observed(this.#onRequest, 'list', async () => {
+      yield await observed(this.#onRequest, 'list', async () => {
         await Promise.resolve()
-        return page.map((name) => this.#info(name))
+        return page.map(itemOf)
       })
-      for (const info of infos) if (info !== undefined) yield info
       first += page.length
     } while (first < names.length)
   }

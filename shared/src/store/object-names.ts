@@ -24,6 +24,25 @@ export function checkListPrefix(prefix: string): void {
   if (why !== undefined) throw new StrataError('E_OBJECT_NAME', `${quoted(prefix)} cannot start an object name: ${why}`)
 }
 
+/** Throws E_OBJECT_NAME unless `prefix` names a directory, as `a/` does, or the empty one on top. */
+export function checkDirectory(prefix: string): void {
+  checkListPrefix(prefix)
+  if (prefix !== '' && !prefix.endsWith('/')) {
+    throw new StrataError('E_OBJECT_NAME', `${quoted(prefix)} names no directory: it does not end in a slash`)
+  }
+}
+
+/** The directory directly below `prefix` in which `name` lies; undefined for what lies in none. */
+export function directoryBelow(prefix: string, name: string): string | undefined {
+  const slash = name.indexOf('/', prefix.length)
+  return slash === -1 ? undefined : name.slice(0, slash + 1)
+}
+
+/** Whether objects can lie in `directory`, which ends in a slash. */
+export function isDirectoryName(directory: string): boolean {
+  return directory.endsWith('/') && isObjectName(directory.slice(0, -1))
+}
+
 /** Byte order, as every store lists. */
 export function compareNames(a: string, b: string): number {
   if (a === b) return 0

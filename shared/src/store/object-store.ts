@@ -47,6 +47,14 @@ export interface ObjectStore {
   /** All objects whose names start with `prefix`, in ascending order, fetched page by page as they are consumed. */
   list(prefix: string, options?: ListOptions): AsyncIterable<ObjectInfo>
 
+  /**
+   * The directories directly below `prefix`, which is empty or ends in a slash: `a/b/` and `a/c/` where `prefix` is `a/`
+   * and there are `a/b/1`, `a/b/2/3` and `a/c/4`. In ascending order, each once, fetched page by page as they are
+   * consumed, at the cost of what lies directly below `prefix` and not of all that lies deeper. Every directory with an
+   * object in it is listed; one that has none (any more), or only things of others, may be listed too.
+   */
+  listDirectories(prefix: string, options?: ListOptions): AsyncIterable<string>
+
   /** Removes an object; removing what is not there is no error. */
   delete(name: string): Promise<void>
 

@@ -4,23 +4,23 @@ import {
   GetObjectCommand,
   HeadBucketCommand,
   HeadObjectCommand,
-  ListObjectsV2Command,
   PutObjectCommand,
   S3Client,
   S3ServiceException,
 } from '@aws-sdk/client-s3'
-import type { GetObjectCommandOutput, ListObjectsV2CommandOutput } from '@aws-sdk/client-s3'
+import type { GetObjectCommandOutput } from '@aws-sdk/client-s3'
 import type { Clock } from '../clock.ts'
 import { StrataError } from '../errors.ts'
-import { listPageObjectsMax, storeRequestTimeoutMs } from '../limits.ts'
+import { storeRequestTimeoutMs } from '../limits.ts'
 import { receiveObject } from './http-download.ts'
 import { connectionFailure, httpError } from './http-errors.ts'
 import type { HttpFailure } from './http-errors.ts'
 import { RequestGate, uploadStream, withIdleLimit } from './http-transfer.ts'
 import { byteCount, existsError, missingError, truncatedError, wantedFrom } from './object-errors.ts'
-import { checkListPrefix, checkObjectName, isObjectName } from './object-names.ts'
+import { checkDirectory, checkListPrefix, checkObjectName } from './object-names.ts'
 import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions, WholeObject } from './object-store.ts'
 import { s3ClientConfig } from './s3-client.ts'
+import { S3Listing, objectInfo } from './s3-list.ts'
 import { StoreClock } from './store-clock.ts'
 import { observed } from './store-requests.ts'
 import type { StoreObserver, StoreRequestKind } from './store-requests.ts'
@@ -51,6 +51,7 @@ class S3Store implements ObjectStore {
   readonly #client: S3Client
   readonly #bucket: string
   readonly #prefix: string
+  readonly #listing: S3Listing
   readonly #checksums: S3Location['checksums']
   readonly #gate = new RequestGate()
   readonly #clock: Clock
@@ -68,6 +69,13 @@ class S3Store implements ObjectStore {
     this.#client = new S3Client(config)
     this.#bucket = location.bucket
     this.#prefix = location.prefix
+    this.#listing = new S3Listing({
+      client: this.#client,
+      bucket: location.bucket,
+      keyPrefix: location.prefix,
+      description: this.description,
+      request: async (doing, send) => await this.#request('list', doing, undefined, send),
+    })
     this.#checksums = location.checksums
     this.#clock = options.clock
     this.#storeClock = new StoreClock(options.clock)
@@ -138,23 +146,14 @@ class S3Store implements ObjectStore {
     const startAfter = options.startAfter ?? ''
     checkListPrefix(prefix)
     checkListPrefix(startAfter)
-    let last = startAfter
-    for (let token: string | undefined, more = true; more;) {
-      const page = await this.#page(prefix, startAfter, token)
-      // The SDK takes any XML or HTML for an empty listing.
-      if (page.IsTruncated === undefined) throw this.#protocolError(`listing ${prefix}: the answer is no listing`)
-      for (const info of this.#infos(page)) {
-        if (info.name <= last) throw this.#protocolError(`listing ${prefix}: names are not in ascending order`)
-        last = info.name
-        yield info
-      }
-      const next = page.NextContinuationToken
-      more = page.IsTruncated
-      if (more && (next === undefined || next === token)) {
-        throw this.#protocolError(`listing ${prefix}: a page says that there are more, but not where`)
-      }
-      token = next
-    }
+    yield* this.#listing.objects(prefix, startAfter)
+  }
+
+  async *listDirectories(prefix: string, options: ListOptions = {}): AsyncIterable<string> {
+    const startAfter = options.startAfter ?? ''
+    checkDirectory(prefix)
+    checkListPrefix(startAfter)
+    yield* this.#listing.directories(prefix, startAfter)
   }
 
   async delete(name: string): Promise<void> {
@@ -248,32 +247,6 @@ class S3Store implements ObjectStore {
     }
   }
 
-  async #page(prefix: string, startAfter: string, token: string | undefined): Promise<ListObjectsV2CommandOutput> {
-    const command = new ListObjectsV2Command({
-      Bucket: this.#bucket,
-      Prefix: this.#prefix + prefix,
-      MaxKeys: listPageObjectsMax,
-      // Keys put by others may hold what XML cannot.
-      EncodingType: 'url',
-      ...(startAfter === '' ? {} : { StartAfter: this.#prefix + startAfter }),
-      ...(token === undefined ? {} : { ContinuationToken: token }),
-    })
-    return await this.#request('list', `listing ${prefix}`, undefined, async (signal) => {
-      return await this.#client.send(command, { abortSignal: signal })
-    })
-  }
-
-  #infos(page: ListObjectsV2CommandOutput): ObjectInfo[] {
-    const infos: ObjectInfo[] = []
-    for (const { Key, Size, LastModified } of page.Contents ?? []) {
-      const key = decodeKey(Key ?? '')
-      if (key?.startsWith(this.#prefix) !== true) continue
-      const name = key.slice(this.#prefix.length)
-      if (isObjectName(name)) infos.push(objectInfo(name, Size, LastModified))
-    }
-    return infos
-  }
-
   async #askBucket(doing: string): Promise<void> {
     await this.#request('head', doing, undefined, async (signal) => {
       try {
@@ -338,18 +311,4 @@ function refusalOf(error: unknown): number | undefined {
   if (connectionFailure(error) !== undefined) return undefined
   const status = (error as { $metadata?: { httpStatusCode?: number } } | undefined)?.$metadata?.httpStatusCode
   return status !== undefined && status >= refusalStatusMin ? status : undefined
-}
-
-function objectInfo(name: string, sizeBytes: number | undefined, modified: Date | undefined): ObjectInfo {
-  return { name, sizeBytes: sizeBytes ?? 0, modifiedMs: modified?.getTime() ?? 0 }
-}
-
-/** undefined for what only somebody else can have put there. */
-function decodeKey(key: string): string | undefined {
-  try {
-    return decodeURIComponent(key.replaceAll('+', ' '))
-  } catch (error) {
-    if (error instanceof URIError) return undefined
-    throw error
-  }
 }

@@ -8,6 +8,7 @@ export function storeWith(store: ObjectStore, methods: Partial<ObjectStore>): Ob
     get: (name, range) => store.get(name, range),
     head: (name) => store.head(name),
     list: (prefix, options) => store.list(prefix, options),
+    listDirectories: (prefix, options) => store.listDirectories(prefix, options),
     delete: (name) => store.delete(name),
     now: () => store.now(),
     close: () => store.close(),

@@ -91,6 +91,10 @@ class LimitedStore implements ObjectStore {
     return this.#store.list(prefix, options)
   }
 
+  listDirectories(prefix: string, options: ListOptions = {}): AsyncIterable<string> {
+    return this.#store.listDirectories(prefix, options)
+  }
+
   async delete(name: string): Promise<void> {
     await this.#store.delete(name)
   }

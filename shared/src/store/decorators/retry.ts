@@ -74,17 +74,38 @@ class RetryingStore implements ObjectStore {
     return await this.#attempts().run(async () => await this.#store.head(name))
   }
 
-  async *list(prefix: string, options: ListOptions = {}): AsyncIterable<ObjectInfo> {
-    let startAfter = options.startAfter
+  list(prefix: string, options: ListOptions = {}): AsyncIterable<ObjectInfo> {
+    return this.#listing(
+      options,
+      (from) => this.#store.list(prefix, from),
+      ({ name }) => name,
+    )
+  }
+
+  listDirectories(prefix: string, options: ListOptions = {}): AsyncIterable<string> {
+    return this.#listing(
+      options,
+      (from) => this.#store.listDirectories(prefix, from),
+      (name) => name,
+    )
+  }
+
+  /** A listing that fails goes on after the last name that it gave. */
+  async *#listing<Item>(
+    options: ListOptions,
+    list: (from: ListOptions) => AsyncIterable<Item>,
+    nameOf: (item: Item) => string,
+  ): AsyncGenerator<Item> {
+    let from = options
     let attempts = this.#attempts()
     for (;;) {
       try {
-        for await (const info of this.#store.list(prefix, startAfter === undefined ? {} : { startAfter })) {
+        for await (const item of list(from)) {
           // A long listing may meet many separate failures; only those without progress between them count together.
           if (attempts.failed > 0) attempts = this.#attempts()
           this.#outage.end()
-          startAfter = info.name
-          yield info
+          from = { startAfter: nameOf(item) }
+          yield item
         }
         this.#outage.end()
         return
