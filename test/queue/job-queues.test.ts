@@ -41,11 +41,15 @@ describeWith(redisRequirement, 'queues of jobs', () => {
       let closed: Promise<void> | undefined
       // eslint-disable-next-line @typescript-eslint/unbound-method -- called on the queue it was taken from
       const { add } = Queue.prototype
-      const closing = t.mock.method(Queue.prototype, 'add', async function (this: Queue, ...job: Parameters<typeof add>) {
-        const added = await add.apply(this, job)
-        closed = stepsLater(steps, close)
-        return added
-      })
+      const closing = t.mock.method(
+        Queue.prototype,
+        'add',
+        async function (this: Queue, ...job: Parameters<typeof add>) {
+          const added = await add.apply(this, job)
+          closed = stepsLater(steps, close)
+          return added
+        },
+      )
       await assert.rejects(queues.commit(job, 1), { code: 'E_INTERRUPTED' })
       await closed
       closing.mock.restore()
