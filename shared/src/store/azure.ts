@@ -3,8 +3,9 @@ import type { BlobDownloadResponseParsed, ContainerClient } from '@azure/storage
 import type { Clock } from '../clock.ts'
 import { StrataError } from '../errors.ts'
 import { storeRequestTimeoutMs } from '../limits.ts'
-import { azureServiceClient } from './azure-client.ts'
+import { azureContainerClient } from './azure-client.ts'
 import { AzureListing, objectInfo } from './azure-list.ts'
+import type { Environment } from './environment.ts'
 import { receiveObject } from './http-download.ts'
 import { brokenBodyError, httpError } from './http-errors.ts'
 import type { HttpFailure } from './http-errors.ts'
@@ -23,7 +24,7 @@ import type { AzureLocation } from './store-url.ts'
  * s3.ts; every method is one request, and every page of a listing.
  */
 export interface AzureStoreOptions {
-  readonly env: Readonly<Record<string, string | undefined>>
+  readonly env: Environment
   readonly clock: Clock
   readonly onRequest?: StoreObserver | undefined
   /** ms without progress after which a request is given up */
@@ -54,7 +55,7 @@ class AzureStore implements ObjectStore {
 
   constructor(location: AzureLocation, options: AzureStoreOptions) {
     this.#agents = httpAgents()
-    this.#container = azureServiceClient(location, options.env, this.#agents).getContainerClient(location.container)
+    this.#container = azureContainerClient(location, options.env, this.#agents)
     const { origin } = new URL(this.#container.url)
     this.description = `azure://${location.container}/${location.prefix} at ${origin}`
     this.#prefix = location.prefix

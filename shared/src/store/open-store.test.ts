@@ -43,6 +43,49 @@ test('without credentials Azure is denied with what to set', async () => {
   await assert.rejects(openStore('azure://container', { ...options, env }), { message: /AZURE_STORAGE_KEY/ })
 })
 
+test('an account that can be none is refused, and a region that can be none', async () => {
+  const key = 'c2VjcmV0LWF6dXJl'
+  for (const account of ['my account', 'ä', 'a/b', 'a\nb', 'a.example', 'x'.repeat(64)]) {
+    for (const env of [
+      { AZURE_STORAGE_ACCOUNT: account, AZURE_STORAGE_KEY: key },
+      { AZURE_STORAGE_ACCOUNT: account, AZURE_STORAGE_SAS_TOKEN: `sig=${key}` },
+    ]) {
+      await assert.rejects(openStore('azure://container', { ...options, env }), { code: 'E_STORE_DENIED' })
+    }
+  }
+  const connection = `DefaultEndpointsProtocol=https;AccountName=my account;AccountKey=${key};EndpointSuffix=core.windows.net`
+  const env = { AZURE_STORAGE_CONNECTION_STRING: connection }
+  await assert.rejects(openStore('azure://container', { ...options, env }), { code: 'E_STORE_DENIED' })
+  await assert.rejects(openStore('s3://bucket', { ...options, env: { AWS_REGION: 'my region' } }), {
+    code: 'E_STORE_URL',
+    message: /region/,
+  })
+})
+
+test('a variable that is empty counts as none', async () => {
+  const env = {
+    AWS_ENDPOINT_URL: '',
+    AWS_ENDPOINT_URL_S3: '',
+    AWS_REGION: '',
+    AWS_DEFAULT_REGION: 'eu-west-1',
+    AWS_ACCESS_KEY_ID: '',
+    AZURE_STORAGE_CONNECTION_STRING: '',
+    AZURE_STORAGE_ACCOUNT: 'account',
+    AZURE_STORAGE_KEY: '',
+    AZURE_STORAGE_SAS_TOKEN: '?sv=1&sig=secret-token',
+    HTTPS_PROXY: '',
+  }
+  const s3 = await openStore('s3://bucket', { ...options, env })
+  assert.equal(s3.description, 's3://bucket/')
+  const azure = await openStore('azure://container', { ...options, env })
+  assert.equal(azure.description, 'azure://container/ at https://account.blob.core.windows.net')
+  for (const store of [s3, azure]) await store.close()
+  await assert.rejects(openStore('azure://container', { ...options, env: { ...env, AZURE_STORAGE_ACCOUNT: '' } }), {
+    code: 'E_STORE_DENIED',
+    message: /AZURE_STORAGE_ACCOUNT is not set/,
+  })
+})
+
 test('a connection string that is none is refused without being repeated', async () => {
   const env = { AZURE_STORAGE_CONNECTION_STRING: 'AccountKey=very-secret' }
   await assert.rejects(openStore('azure://container', { ...options, env }), (error: Error & { code?: string }) => {

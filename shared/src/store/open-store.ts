@@ -2,6 +2,7 @@ import type { Clock, RandomBytes } from '../clock.ts'
 import { withRetry } from './decorators/retry.ts'
 import type { RetryObserver } from './decorators/retry.ts'
 import { openDirectoryStore } from './directory.ts'
+import type { Environment } from './environment.ts'
 import type { ObjectStore } from './object-store.ts'
 import type { StoreObserver } from './store-requests.ts'
 import { parseStoreUrl } from './store-url.ts'
@@ -9,7 +10,7 @@ import type { StoreLocation } from './store-url.ts'
 
 export interface OpenStoreOptions {
   /** Where the usual variables of each cloud's tools are looked up. */
-  readonly env: Readonly<Record<string, string | undefined>>
+  readonly env: Environment
   readonly clock: Clock
   readonly randomBytes: RandomBytes
   /** Creates the directory of a `file:` store. Buckets and containers are never created. */

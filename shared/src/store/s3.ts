@@ -12,6 +12,7 @@ import type { GetObjectCommandOutput } from '@aws-sdk/client-s3'
 import type { Clock } from '../clock.ts'
 import { StrataError } from '../errors.ts'
 import { storeRequestTimeoutMs } from '../limits.ts'
+import type { Environment } from './environment.ts'
 import { receiveObject } from './http-download.ts'
 import { connectionFailure, httpError } from './http-errors.ts'
 import type { HttpFailure } from './http-errors.ts'
@@ -34,7 +35,7 @@ import type { S3Location } from './store-url.ts'
  * object, which may ask once whether the bucket is there).
  */
 export interface S3StoreOptions {
-  readonly env: Readonly<Record<string, string | undefined>>
+  readonly env: Environment
   readonly clock: Clock
   readonly onRequest?: StoreObserver | undefined
   /** ms without progress after which a request is given up */

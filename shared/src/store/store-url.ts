@@ -94,9 +94,7 @@ function parseS3(rest: string): S3Location {
     throw urlError('the bucket after s3:// needs 3 to 63 characters of a-z, 0-9, dot and dash')
   }
   const parameters = parseParameters('s3', query, ['endpoint', 'region', 'pathStyle', 'checksums'])
-  const region = parameters.get('region')
-  if (region !== undefined && !regionPattern.test(region))
-    throw urlError('region is not a name of letters, digits and dashes')
+  const region = parseRegion(parameters.get('region'))
   const endpoint = parseEndpoint(parameters.get('endpoint'))
   if (endpoint !== undefined && new URL(endpoint).pathname !== '/') throw urlError('an S3 endpoint has no path')
   return {
@@ -179,6 +177,14 @@ export function parseEndpoint(value: string | undefined): string | undefined {
   }
   if (endpoint.search !== '' || endpoint.hash !== '') throw urlError('endpoint has parameters')
   return endpoint.origin + endpoint.pathname.replace(/\/+$/, '')
+}
+
+/** Also for regions from the environment. Throws E_STORE_URL. */
+export function parseRegion(value: string | undefined): string | undefined {
+  if (value !== undefined && !regionPattern.test(value)) {
+    throw urlError('region is not a name of letters, digits and dashes')
+  }
+  return value
 }
 
 function parseBoolean(name: string, value: string | undefined): boolean | undefined {
