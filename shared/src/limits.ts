@@ -146,9 +146,18 @@ export const clockSkewWarnMs = 5 * 60_000
 /** S3 and Azure refuse what was signed at a time that is further than this from theirs. */
 export const storeClockSkewMsMax = 15 * 60_000
 export const redisConnectTimeoutMs = 10_000
+/** How often Redis is asked whether it is there. */
+export const redisBeatIntervalMs = 5000
+/** Without an answer of Redis for this long, a run is given up. */
 export const redisLostMsMax = 60_000
 /** How often it is asked whether Redis still knows a job that somebody waits for. */
 export const jobCheckIntervalMs = 2000
+/** How long a session that is given up waits for what is under way, and clears away its packs. */
+export const abandonMsMax = 10_000
+/** How long a service that closes waits for jobs, queue and store. */
+export const serviceCloseMsMax = 8000
+/** When its parent is gone, the service process ends after this long, whatever hangs. */
+export const serviceEndMsMax = 10_000
 export const sessionLifeMs = 14 * 24 * 3600_000
 
 // ── agent ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -199,6 +208,8 @@ invariant(ingestThreadsMax <= segmentsInFlightMax, 'no thread is kept for segmen
 invariant(handOversPerSegmentMax <= sendingsPerSegmentMax, 'an agent gives up before the gateway refuses')
 invariant(blockBytesMin % directAlignmentBytes === 0, 'every block begins where a direct read may begin')
 invariant(scanPieceBytes % directAlignmentBytes === 0, 'a piece of a scan can be read directly')
+invariant(2 * redisBeatIntervalMs <= redisLostMsMax, 'Redis is asked more than once before it counts as lost')
+invariant(serviceCloseMsMax < serviceEndMsMax, 'a service that closes in time is not ended in the middle of it')
 invariant(readWindowRecordsMax >= pageEntriesMax, 'a window holds at least one page')
 invariant(readBytesMax >= 2 * blockBytesMax, 'one read takes at least one whole record')
 invariant(storePrefixCharsMax + 1 + objectNameCharsMax <= 1024, 'prefix and name fit a key of S3 and of Azure')

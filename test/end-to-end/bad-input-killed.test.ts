@@ -89,27 +89,6 @@ describeWith(redisRequirement, 'bad input: a run that is killed or interrupted',
     })
   }
 
-  test('somebody who asks again and again does not wait, and leaves no process', async () => {
-    await changeDisk()
-    const before = (await manifests()).length
-    const hold = await Hold.at(place, /\/data-/)
-    const run = place.start(args, { env: hold.env, asShellDoes: true })
-    await hold.reached(run)
-    const agent = await place.processOf('agent')
-    let isOver = false
-    void run.ended.then(() => (isOver = true))
-    // The store still hangs: only the second wish ends the run.
-    await until(() => {
-      killOwn(agent, 'SIGINT')
-      return Promise.resolve(isOver ? true : undefined)
-    })
-    const ended = await run.ended
-    assert.equal(ended.exitCode, 130, describeRun(ended))
-    assertHarmless(ended)
-    await hold.release()
-    await assertRecovered(before)
-  })
-
   test('an interruption after the point is visible does not take it back', async () => {
     await changeDisk()
     const before = (await manifests()).length

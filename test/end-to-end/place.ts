@@ -354,6 +354,15 @@ export class Hold {
   }
 }
 
+/** An environment in which limits have other values, see preload/limits.mjs; `env` may bring a preload of its own. */
+export function withLimits(
+  limits: Readonly<Record<string, number>>,
+  env: Readonly<Record<string, string>> = {},
+): Readonly<Record<string, string>> {
+  const options = `${env['NODE_OPTIONS'] ?? ''} --import=${preload('limits.mjs')}`
+  return { ...env, NODE_OPTIONS: options, STRATA_TEST_LIMITS: JSON.stringify(limits) }
+}
+
 export function preload(name: string): string {
   return pathToFileURL(join(import.meta.dirname, 'preload', name)).href
 }

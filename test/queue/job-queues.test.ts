@@ -3,7 +3,7 @@ import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { commitQueue } from '@strata/shared/queue/commit-job.ts'
 import { JobQueues } from '@strata/workers/gateway/job-queues.ts'
-import { RedisGuard } from '@strata/workers/redis-connection.ts'
+import { RedisGuard } from '@strata/workers/redis-guard.ts'
 import { Queue, Worker } from 'bullmq'
 import { Redis } from 'ioredis'
 import { redisRequirement, startRedis, type TestRedis } from '../servers/redis.ts'
@@ -92,5 +92,7 @@ async function stepsLater(steps: number, action: () => Promise<void>): Promise<v
 /** Those that wait for something in Redis. */
 async function blockedClients(client: Redis): Promise<string[]> {
   const list = (await client.client('LIST')) as string
-  return list.split('\n').flatMap((line) => (/ cmd=xread /.test(line) ? (/^id=([0-9]+)/.exec(line)?.[1] ?? []) : []))
+  return list
+    .split('\n')
+    .flatMap((line) => (line.includes(' cmd=xread ') ? (/^id=([0-9]+)/.exec(line)?.[1] ?? []) : []))
 }

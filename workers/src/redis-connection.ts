@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis'
 import { StrataError } from '@strata/shared/errors.ts'
-import { redisConnectTimeoutMs, redisLostMsMax } from '@strata/shared/limits.ts'
+import { redisConnectTimeoutMs } from '@strata/shared/limits.ts'
 
 /**
  * Where Redis is: a URL (`redis://` or `rediss://`) or the path of a socket.
@@ -8,7 +8,15 @@ import { redisConnectTimeoutMs, redisLostMsMax } from '@strata/shared/limits.ts'
 export type RedisAddress = { readonly url: string } | { readonly socketPath: string }
 
 /** Workers wait through an outage (BullMQ demands null here); how long is bounded by `RedisGuard`. */
-const patient = { maxRetriesPerRequest: null, connectTimeout: redisConnectTimeoutMs }
+export const patient = { maxRetriesPerRequest: null, connectTimeout: redisConnectTimeoutMs }
+
+/** Tries once. One that takes the connection and then says nothing is not waited for either. */
+export const impatient = {
+  ...patient,
+  commandTimeout: redisConnectTimeoutMs,
+  maxRetriesPerRequest: 0,
+  retryStrategy: () => null,
+}
 
 /** For BullMQ, which makes and ends connections of its own. */
 export function bullConnection(address: RedisAddress): { url: string } | { path: string } {
@@ -17,12 +25,13 @@ export function bullConnection(address: RedisAddress): { url: string } | { path:
 
 interface ConnectOptions {
   readonly connectTimeout: number
+  readonly commandTimeout?: number
   readonly maxRetriesPerRequest: number | null
   readonly lazyConnect?: boolean
   readonly retryStrategy?: () => null
 }
 
-function connect(address: RedisAddress, options: ConnectOptions): Redis {
+export function connect(address: RedisAddress, options: ConnectOptions): Redis {
   const client =
     'url' in address
       ? new Redis(requireRedisUrl(address.url), options)
@@ -44,7 +53,7 @@ const versionMin: readonly [number, number] = [6, 2]
 
 /** Connects once and checks that this Redis can be trusted with jobs: reachable, new enough, never evicting. */
 export async function checkRedis(address: RedisAddress): Promise<void> {
-  const client = connect(address, { ...patient, lazyConnect: true, maxRetriesPerRequest: 0, retryStrategy: () => null })
+  const client = connect(address, { ...impatient, lazyConnect: true })
   // What a connection ends with is only that it ended; why, it says in an event.
   let reason: Error | undefined
   client.on('error', (error: Error) => (reason ??= error))
@@ -81,49 +90,8 @@ function infoField(info: string, field: string): string | undefined {
 }
 
 /** For messages: without user and password. */
-function describe(address: RedisAddress): string {
+export function describe(address: RedisAddress): string {
   if ('socketPath' in address) return address.socketPath
   const { protocol, host, pathname } = new URL(address.url)
   return `${protocol}//${host}${pathname}`
-}
-
-/** Notices when Redis stays away, so that nobody waits for ever on a queue that is gone. */
-export class RedisGuard {
-  readonly #client: Redis
-  readonly #lost: Promise<never>
-  #timer: NodeJS.Timeout | undefined
-
-  constructor(address: RedisAddress, died?: Promise<StrataError>) {
-    this.#client = connect(address, patient)
-    this.#lost = new Promise((_, reject) => {
-      this.#client.on('close', () => {
-        this.#timer ??= setTimeout(() => {
-          reject(
-            new StrataError(
-              'E_REDIS_LOST',
-              `Redis at ${describe(address)} has been away for ${String(redisLostMsMax / 1000)} s`,
-            ),
-          )
-        }, redisLostMsMax)
-      })
-      this.#client.on('ready', () => {
-        clearTimeout(this.#timer)
-        this.#timer = undefined
-      })
-      void died?.then(reject)
-    })
-    this.#lost.catch(() => undefined)
-  }
-
-  /** `work`, unless Redis is lost before: then E_REDIS_LOST. */
-  async whileConnected<T>(work: Promise<T>): Promise<T> {
-    work.catch(() => undefined)
-    return Promise.race([work, this.#lost])
-  }
-
-  close(): void {
-    clearTimeout(this.#timer)
-    this.#client.removeAllListeners('close')
-    this.#client.disconnect()
-  }
 }

@@ -4,6 +4,7 @@ import { hasCode, StrataError } from '@strata/shared/errors.ts'
 import { equalBytes } from '@strata/shared/format/bytes.ts'
 import { readKeyring, type Keyring } from '@strata/shared/keys/keyring.ts'
 import { openTenantName } from '@strata/shared/keys/tenant-keys.ts'
+import { serviceCloseMsMax } from '@strata/shared/limits.ts'
 import { openRepository } from '@strata/shared/repository/repository.ts'
 import { readTenantKeys } from '@strata/shared/repository/unlock.ts'
 import { probeCreateIfAbsent } from '@strata/shared/store/conditional-probe.ts'
@@ -15,13 +16,16 @@ import { Gateway } from './gateway/gateway.ts'
 import { JobQueues } from './gateway/job-queues.ts'
 import type { QueuePlace } from './gateway/queue-line.ts'
 import { JobWorkers } from './job-workers.ts'
-import { checkRedis, RedisGuard, type RedisAddress } from './redis-connection.ts'
+import { endsWithin } from './ends-within.ts'
+import { checkRedis, type RedisAddress } from './redis-connection.ts'
+import { RedisGuard } from './redis-guard.ts'
 import { createHandOver } from './local/hand-over.ts'
 
 /** Gateway and workers in one process: the composition root of the service. */
 export interface Service {
   readonly gateway: Gateway
   metrics(): StoreTotals
+  /** First of all nothing plain is left; what hangs after that is waited for no longer than `serviceCloseMsMax`. */
   close(): Promise<void>
 }
 
@@ -56,25 +60,26 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const handOver = await createHandOver(options.handOverDirectory)
   // Jobs of this service are for its own hand-over directory, so its queues are its own as well.
   const place: QueuePlace = { address: options.redis, prefix: `strata-${randomBytes(8).toString('hex')}` }
-  const guard = new RedisGuard(options.redis, options.redisDied)
+  const guard = new RedisGuard(options.redis, { died: options.redisDied })
   const queues = new JobQueues(place, guard)
   const workers = new JobWorkers(repository, place, handOver.path, options.threads)
   const gateway = new Gateway(repository, queues, handOver, clock)
   return {
     gateway,
     metrics: () => metrics.totals(),
-    close: () =>
-      inTurn([
-        () => gateway.close(),
+    close: async () => {
+      await inTurn([() => gateway.close(), () => handOver.remove()])
+      const closing = inTurn([
         () => guard.whileConnected(workers.close()),
         () => queues.obliterate(),
         () => guard.whileConnected(queues.close()),
         () => {
           guard.close()
         },
-        () => handOver.remove(),
         () => store.close(),
-      ]),
+      ])
+      await endsWithin(clock, serviceCloseMsMax, closing)
+    },
   }
 }
 

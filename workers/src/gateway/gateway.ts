@@ -14,6 +14,7 @@ import { packsPrefix, sessionEndName, sessionName, type SessionPlace } from '@st
 import { sessionEndType, sessionType, type Session, type SessionEnd } from '@strata/shared/format/session.ts'
 import { createDataKey } from '@strata/shared/keys/data-keys.ts'
 import {
+  abandonMsMax,
   chainPointsMax,
   clockSkewWarnMs,
   disksPerSetMax,
@@ -38,6 +39,7 @@ import type { Repository } from '@strata/shared/repository/repository.ts'
 import { requireSetName } from '@strata/shared/set-name.ts'
 import { asId, idBytes, idFromBytes, type ChainId, type SessionId, type SetId } from '@strata/shared/types.ts'
 import { cutHistory } from './cut-history.ts'
+import { endsWithin } from '../ends-within.ts'
 import { describeNewDisks, judgeDisks } from './disk-rules.ts'
 import type { HandOver } from '../local/hand-over.ts'
 import { createSessionHandOver, removeSessionHandOver, type SessionHandOver } from '../local/session-hand-over.ts'
@@ -240,11 +242,18 @@ export class Gateway {
     }
   }
 
-  /** Gives a session up. Its packs go at once, unless a commit may still be under way: then they stay for the sweeper. */
+  /**
+   * Gives a session up. Its packs go at once, unless a commit may still be under way, or Redis or the store hang: then
+   * they stay for the sweeper, and whoever gives up is not kept.
+   */
   async abandon(session: SessionId): Promise<void> {
     const open = this.#sessions.get(session)
     if (open === undefined) return
     await this.#forget(open)
+    await endsWithin(this.#clock, abandonMsMax, this.#removePacks(open, session))
+  }
+
+  async #removePacks(open: OpenSession, session: SessionId): Promise<void> {
     // Without its hand-over a job soon ends; one that is storing its pack should not do so behind our back.
     await Promise.allSettled(open.underWay)
     if (open.finishing > 0) return

@@ -1,6 +1,6 @@
 import { commitJobId, commitQueue, type CommitJob, type CommitJobResult } from '@strata/shared/queue/commit-job.ts'
 import { ingestJobId, ingestQueue, type IngestJob, type IngestResult } from '@strata/shared/queue/ingest-job.ts'
-import type { RedisGuard } from '../redis-connection.ts'
+import type { RedisGuard } from '../redis-guard.ts'
 import { QueueLine, type QueuePlace } from './queue-line.ts'
 
 /** Gives jobs to the workers and waits for their answers. */

@@ -2,10 +2,10 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { accessSync, constants } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
-import { Redis } from 'ioredis'
 import type { Clock } from '@strata/shared/clock.ts'
 import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
 import { redisConnectTimeoutMs } from '@strata/shared/limits.ts'
+import { connect, impatient } from '../redis-connection.ts'
 import { createRunDirectory, type RunDirectory } from './run-directory.ts'
 
 /**
@@ -58,7 +58,8 @@ export async function startPrivateRedis(clock: Clock): Promise<PrivateRedis> {
   const ended = endOf(child)
   const stop = async (): Promise<void> => {
     stopping = true
-    child.kill('SIGTERM')
+    // It has nothing to keep, and one that hangs would hear nothing gentler.
+    child.kill('SIGKILL')
     await ended
     await directory.remove()
   }
@@ -119,13 +120,7 @@ async function waitUntilReady(
     over = reason
   })
   for (;;) {
-    const client = new Redis({
-      path: socketPath,
-      lazyConnect: true,
-      retryStrategy: () => null,
-      maxRetriesPerRequest: 0,
-    })
-    client.on('error', () => undefined)
+    const client = connect({ socketPath }, { ...impatient, lazyConnect: true })
     try {
       await client.connect()
       await client.ping()

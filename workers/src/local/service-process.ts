@@ -2,6 +2,7 @@ import { constants, getPriority, setPriority } from 'node:os'
 import { systemClock, systemRandomBytes } from '@strata/shared/clock.ts'
 import { invariant, systemErrorCode, toStrataError } from '@strata/shared/errors.ts'
 import { retryNote } from '@strata/shared/store/decorators/retry.ts'
+import { serviceEndMsMax } from '@strata/shared/limits.ts'
 import { startService, type Service } from '../service.ts'
 import { startPrivateRedis, type PrivateRedis } from './private-redis.ts'
 import type { AnswerMessage, CallMessage, ServiceCalls, ServiceMethod, ServiceSettings } from './service-protocol.ts'
@@ -14,6 +15,8 @@ let service: Service | undefined
 let redis: PrivateRedis | undefined
 /** Whoever gives up, or has what they wanted, does not wait for a store that is away. */
 const ending = new AbortController()
+let starting: Promise<void> | undefined
+let stopping: Promise<void> | undefined
 
 type Handlers = {
   [M in ServiceMethod]: (...parameters: ServiceCalls[M]['parameters']) => Promise<ServiceCalls[M]['result']>
@@ -21,7 +24,8 @@ type Handlers = {
 
 const handlers: Handlers = {
   start: async (settings) => {
-    await start(settings)
+    starting = start(settings)
+    await starting
     return undefined
   },
   open: (request) => running().gateway.open(request),
@@ -40,7 +44,7 @@ const handlers: Handlers = {
   },
   metrics: () => Promise.resolve(running().metrics()),
   stop: async () => {
-    await stop()
+    await stopOnce()
     return undefined
   },
 }
@@ -74,20 +78,24 @@ function stepBack(): void {
   }
 }
 
+/** Whoever asks a second time waits for the same end. */
+function stopOnce(): Promise<void> {
+  stopping ??= stop()
+  return stopping
+}
+
 async function stop(): Promise<void> {
   ending.abort()
-  const [running, private_] = [service, redis]
-  service = undefined
-  redis = undefined
+  await Promise.allSettled([starting])
   try {
-    await running?.close()
+    await service?.close()
   } finally {
-    await private_?.stop()
+    await redis?.stop()
   }
 }
 
 function running(): Service {
-  invariant(service !== undefined, 'the service was started')
+  invariant(service !== undefined && stopping === undefined, 'the service was started, and not yet stopped')
   return service
 }
 
@@ -108,9 +116,15 @@ process.on('message', (message: CallMessage) => {
   )
 })
 
+const signals = ['SIGINT', 'SIGHUP', 'SIGTERM']
+
 process.once('disconnect', () => {
-  void stop().finally(() => process.exit())
+  void stopOnce().finally(() => process.exit())
+  // Nobody else is left to end it, should a disk, a store or Redis hang.
+  setTimeout(() => process.exit(1), serviceEndMsMax)
+  for (const signal of signals) process.removeAllListeners(signal)
 })
 
-// A terminal's Ctrl-C or hang-up and a service manager's stop go to the whole group; the parent decides what ends when.
-for (const signal of ['SIGINT', 'SIGHUP', 'SIGTERM']) process.on(signal, () => undefined)
+// A terminal's Ctrl-C or hang-up and a service manager's stop go to the whole group; while there is a parent, it decides
+// what ends when.
+for (const signal of signals) process.on(signal, () => undefined)
