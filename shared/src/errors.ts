@@ -161,9 +161,7 @@ export const errorCatalogue = {
   E_TARGET_MOUNTED: permanent('Unmount the target first, or pass --force if you are sure.'),
   E_TARGET_TOO_SMALL: permanent('Give a larger target. --force writes what fits, and the rest of the disk is lost.'),
   E_TARGET_UNWRITABLE: permanent('Check the path, its permissions and its free space.'),
-  E_TARGET_FULL: permanent(
-    "Free space on the target's file system, or give another target. What was written is marked as incomplete.",
-  ),
+  E_TARGET_FULL: permanent("Free space on the target's file system, or give another target."),
   E_TARGET_IS_SOURCE: permanent('The target is the store itself. Give another path.'),
 } as const satisfies Record<string, CatalogueEntry>
 

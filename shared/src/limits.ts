@@ -98,9 +98,9 @@ export const readBytesInFlightMax = readsInFlightMax * readBytesMax
 export const readWindowRecordsMax = 32_768
 export const readWindowPagesMax = 128
 export const readThreadsMax = 8
-/** Small neighbouring blocks are written to a target together, up to this size. */
 /** A restore sends what it has written to the disk whenever it is this much more. */
 export const earlySyncBytes = 128 * MiB
+/** Small neighbouring blocks are written to a target together, up to this size. */
 export const gatheredWriteBytesMax = 1 * MiB
 /** Parts of a device that must become zeros are read in this size, and written only where they are not zero yet. */
 export const zeroingBytesMax = 1 * MiB

@@ -5,6 +5,7 @@ import { systemClock, systemRandomBytes } from '@strata/shared/clock.ts'
 import { blockBytesMin } from '@strata/shared/limits.ts'
 import { Repository } from '@strata/shared/repository/repository.ts'
 import { openDirectoryStore } from '@strata/shared/store/directory.ts'
+import { openFileTarget } from '@strata/workers/deliver/restore/file-target.ts'
 import { InterceptedStore } from '../fixtures/intercepted-store.ts'
 import { loopDevice, loopRequirement, mounted } from '../fixtures/loop-device.ts'
 import { diskOf, makePoint, makeRepository, seededRandom, type TestRepository } from '../fixtures/make-point.ts'
@@ -154,7 +155,7 @@ describeWith(loopRequirement, 'restore to a block device', () => {
         if (doneBytes > 0) abort.abort()
       },
     })
-    await assert.rejects(interrupted, { code: 'E_INTERRUPTED' })
+    await assert.rejects(interrupted, { code: 'E_INTERRUPTED', message: new RegExp(`${device.path} holds a part`) })
     const left = await readFile(device.path)
     assert.ok(left.subarray(0, blockBytesMin).equals(Buffer.alloc(blockBytesMin)))
   })
@@ -194,6 +195,7 @@ describeWith(loopRequirement, 'restore to a file system without room', () => {
       assert.deepEqual(error.details, { neededBytes: 8 * MiB, freeBytes: 4 * MiB })
       return true
     })
+    assert.deepEqual(await readdir(directory.file('small')), [])
   })
 
   test('is no problem when the data fits and only the holes would not', async () => {
@@ -206,6 +208,20 @@ describeWith(loopRequirement, 'restore to a file system without room', () => {
     await using _mount = await mounted(tmpfs, directory.file('small'))
     await restoreTo(repository, point, directory.file('small/disk.img'))
     assert.ok(source.equals(await readFile(directory.file('small/disk.img'))))
+  })
+
+  test('nothing is left where a file cannot be as large as the disk', async () => {
+    await using directory = await temporaryDirectory()
+    await using device = await loopDevice(directory.file('device'), 8 * MiB)
+    await runTool('mke2fs', ['-q', '-t', 'ext4', device.path])
+    const small = directory.file('small')
+    await mkdir(small)
+    await using _mount = await mounted([device.path], small)
+    const before = await readdir(small)
+    const sizeBytes = Number.MAX_SAFE_INTEGER
+    const opened = openFileTarget({ path: `${small}/disk.img`, sizeBytes, existing: undefined, warnings: [] })
+    await assert.rejects(opened, { code: 'E_TARGET_FULL' })
+    assert.deepEqual(await readdir(small), before)
   })
 
   test('that fills up on the way is said, and what was written is marked as incomplete', async () => {
@@ -223,7 +239,12 @@ describeWith(loopRequirement, 'restore to a file system without room', () => {
     })
     const filled = new Repository(filling, repository.repository.ingestKeys, random)
     const restored = restoreTo({ ...repository, repository: filled }, point, `${small}/disk.img`)
-    await assert.rejects(restored, { code: 'E_TARGET_FULL' })
+    const left = `What was written is in ${small}/disk.img.strata-incomplete.`
+    await assert.rejects(restored, (error: Error & { code?: string }) => {
+      assert.equal(error.code, 'E_TARGET_FULL')
+      assert.ok(error.message.endsWith(left), error.message)
+      return true
+    })
     assert.deepEqual((await readdir(small)).sort(), ['disk.img.strata-incomplete', 'other'])
   })
 })

@@ -167,14 +167,25 @@ test('an interrupted restore leaves nothing that looks whole, and the next one r
     packBlockBytes: 256 * KiB,
   })
   const path = directory.file('disk.img')
-  const abort = new AbortController()
-  const interrupted = restoreTo(repository, point, path, {
-    signal: abort.signal,
-    onProgress: () => {
-      abort.abort()
-    },
+  const interruptedAt = (report: number): Promise<unknown> => {
+    const abort = new AbortController()
+    let reports = 0
+    return restoreTo(repository, point, path, {
+      signal: abort.signal,
+      onProgress: () => {
+        reports += 1
+        if (reports === report) abort.abort()
+      },
+    })
+  }
+  // The first report comes before anything is read, the second when the first records are written.
+  await assert.rejects(interruptedAt(1), { code: 'E_INTERRUPTED', message: /^[^/]*$/ })
+  assert.deepEqual(await readdir(directory.path), [])
+  await assert.rejects(interruptedAt(2), (error: Error & { code?: string }) => {
+    assert.equal(error.code, 'E_INTERRUPTED')
+    assert.ok(error.message.endsWith(`What was written is in ${path}.strata-incomplete.`), error.message)
+    return true
   })
-  await assert.rejects(interrupted, { code: 'E_INTERRUPTED' })
   assert.deepEqual(await readdir(directory.path), ['disk.img.strata-incomplete'])
   await restoreTo(repository, point, path)
   assert.deepEqual(await readdir(directory.path), ['disk.img'])

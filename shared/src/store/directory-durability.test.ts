@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import fsPromises, { mkdtemp, open, readlink, realpath, rm } from 'node:fs/promises'
+import fsPromises, { mkdtemp, open, readdir, readlink, realpath, rm } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { syncBuiltinESMExports } from 'node:module'
 import { tmpdir } from 'node:os'
@@ -106,6 +106,23 @@ describe('directory store, durably', { skip }, () => {
     failing = ['~writing/new']
     await assert.rejects(store.put('a/b/c', [Uint8Array.of(1)]), { code: 'E_STORE_BUSY' })
     assert.deepEqual(calls, ['sync ~writing/new fails'])
+  })
+
+  test('a file that cannot be closed is gone, and so is one that cannot be synced either', async (t) => {
+    const file = await open(scratch)
+    const handle = Object.getPrototypeOf(file) as FileHandle
+    await file.close()
+    const close: (this: FileHandle) => Promise<void> = Reflect.get(handle, 'close')
+    t.mock.method(handle, 'close', async function full(this: FileHandle) {
+      const isTemporary = this.fd !== -1 && shown(await readlink(`/proc/self/fd/${String(this.fd)}`)) === '~writing/new'
+      await close.call(this)
+      if (isTemporary) throw Object.assign(new Error('no room'), { code: 'ENOSPC' })
+    })
+    await assert.rejects(store.put('a', [Uint8Array.of(1)]), { code: 'E_STORE_FULL' })
+    failing = ['~writing/new']
+    await assert.rejects(store.put('a', [Uint8Array.of(1)]), { code: 'E_STORE_BUSY' })
+    assert.deepEqual(await readdir(join(root, '~writing')), [])
+    assert.equal(await store.head('a'), undefined)
   })
 
   test('a directory that is made for a store is synced into the one above it, also if it was there already', async () => {

@@ -68,13 +68,14 @@ export class DirectoryWriter {
     try {
       await writeParts(file, parts)
       if (purpose === 'put') await file.sync()
-    } catch (error) {
+      // Some file systems say only now that they have no room.
       await file.close()
+      return path
+    } catch (error) {
+      await file.close().catch(() => undefined)
       await removeIfThere(path)
       throw error
     }
-    await file.close()
-    return path
   }
 
   async #createTemporary(path: string): Promise<FileHandle> {

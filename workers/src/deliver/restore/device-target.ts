@@ -77,10 +77,6 @@ class DeviceTarget implements RestoreTarget {
     return this.#handle.fd
   }
 
-  get leftOver(): string {
-    return `${this.path} holds a part of the disk and is no use as it is.`
-  }
-
   failure({ system, offset }: WriteFailure): StrataError {
     return targetFailure(system, `writing ${this.path} at byte ${String(offset)}`)
   }
@@ -102,7 +98,9 @@ class DeviceTarget implements RestoreTarget {
     await this.#handle.close()
   }
 
-  async abandon(): Promise<void> {
+  async abandon(): Promise<string> {
     await this.#handle.close()
+    // Its first block was made zero before anything else.
+    return `${this.path} holds a part of the disk at most and is no use as it is.`
   }
 }

@@ -1,5 +1,5 @@
 import { constants, type Stats } from 'node:fs'
-import { link, lstat, open, rename, stat, statfs, unlink, type FileHandle } from 'node:fs/promises'
+import { link, lstat, open, rename, rm, stat, statfs, unlink, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
 import type { Warning } from '@strata/shared/format/manifest.ts'
@@ -35,6 +35,7 @@ export async function openFileTarget(options: FileTargetOptions): Promise<Restor
     return new FileTarget(options, handle, await handle.stat())
   } catch (error) {
     await handle.close()
+    await rm(incomplete, { force: true })
     throw targetError(error, `creating ${incomplete} with ${String(options.sizeBytes)} bytes`)
   }
 }
@@ -87,10 +88,6 @@ class FileTarget implements RestoreTarget {
     return this.#handle.fd
   }
 
-  get leftOver(): string {
-    return `What was written is in ${this.#incomplete}.`
-  }
-
   failure({ system, offset }: WriteFailure): StrataError {
     return targetFailure(system, `writing ${this.#incomplete} at byte ${String(offset)}`)
   }
@@ -123,8 +120,23 @@ class FileTarget implements RestoreTarget {
     await this.#handle.close()
   }
 
-  async abandon(): Promise<void> {
+  async abandon(): Promise<string | null> {
+    const isLeft = await this.#isLeft()
     await this.#handle.close()
+    return isLeft ? `What was written is in ${this.#incomplete}.` : null
+  }
+
+  /** Removes the file where there is nothing in it. Whatever fails here, something else has failed before. */
+  async #isLeft(): Promise<boolean> {
+    try {
+      if (!(await this.#isStillOurs())) return false
+      if ((await this.#handle.stat()).blocks > 0) return true
+      await unlink(this.#incomplete)
+      return false
+    } catch (error) {
+      if (systemErrorCode(error) === undefined) throw error
+      return true
+    }
   }
 
   /** Whoever could use the file that is replaced can use the new one. */
@@ -145,9 +157,13 @@ class FileTarget implements RestoreTarget {
 
   /** Another restore to the same path takes what it believes is a left-over; whose file is renamed must be certain. */
   async #requireStillOurs(): Promise<void> {
-    const { ino, dev } = await stat(this.#incomplete)
-    if (ino === this.#created.ino && dev === this.#created.dev) return
+    if (await this.#isStillOurs()) return
     throw new StrataError('E_TARGET_EXISTS', `another restore to ${this.path} began while this one was under way`)
+  }
+
+  async #isStillOurs(): Promise<boolean> {
+    const found = await stat(this.#incomplete).catch(undefinedIfAbsent)
+    return found?.ino === this.#created.ino && found.dev === this.#created.dev
   }
 
   async #publish(): Promise<void> {
@@ -167,12 +183,13 @@ class FileTarget implements RestoreTarget {
 
   /** For file systems without hard links, such as exFAT. */
   async #renameIfAbsent(): Promise<void> {
-    const existing = await lstat(this.path).catch((error: unknown) => {
-      if (systemErrorCode(error) === 'ENOENT') return undefined
-      throw error
-    })
+    const existing = await lstat(this.path).catch(undefinedIfAbsent)
     if (existing !== undefined)
       throw new StrataError('E_TARGET_EXISTS', `${this.path} was created while it was restored`)
     await rename(this.#incomplete, this.path)
   }
+}
+
+function undefinedIfAbsent(error: unknown): undefined {
+  if (systemErrorCode(error) !== 'ENOENT') throw error
 }

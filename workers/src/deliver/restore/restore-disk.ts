@@ -13,7 +13,7 @@ import { blockRange, RecordReader, type ReadDisk } from '../../read/record-reade
 import { diskWork, type BlockSpan } from './disk-work.ts'
 import { EarlySync } from './early-sync.ts'
 import { openTarget, type TargetRequest } from './open-target.ts'
-import { PointDamagedError } from './point-damaged-error.ts'
+import { PointDamagedError, withLeftOver } from './restore-errors.ts'
 import type { RestoreTarget } from './target.ts'
 
 /**
@@ -70,8 +70,7 @@ export async function restoreDisk(options: RestoreOptions): Promise<RestoreResul
   try {
     await withReadPool(options.pool, (pool) => run.write(pool))
   } catch (error) {
-    await target.abandon()
-    throw error
+    throw withLeftOver(error, await target.abandon())
   }
   return {
     point: pointId(point),
@@ -210,7 +209,7 @@ class RestoreRun {
       },
     })
     await reader.run(work)
-    if (this.#mustStop) throw new PointDamagedError(this.#options.point, this.damage.report(), this.#target.leftOver)
+    if (this.#mustStop) throw new PointDamagedError(this.#options.point, this.damage.report())
     this.writtenBytes += reader.totals.writtenBytes
     this.#checkedBefore += reader.totals.checkedBytes
     this.#report(0)

@@ -18,8 +18,6 @@ export interface RestoreTarget extends RecordTarget {
   sync(): Promise<void>
   /** Makes it durable, gives it its name, and closes it. */
   finish(): Promise<void>
-  /** Closes it as it is, marked as incomplete. */
-  abandon(): Promise<void>
-  /** What is left after `abandon`, for people. */
-  readonly leftOver: string
+  /** Closes it as it is, marked as incomplete. Says what is left there, for people; null when nothing is. */
+  abandon(): Promise<string | null>
 }
