@@ -150,10 +150,10 @@ export const errorCatalogue = {
   E_REDIS_EVICTS: permanent('Set maxmemory-policy noeviction on this Redis: jobs must not vanish.'),
   E_REDIS_OLD: permanent('Use Redis 6.2 or newer.'),
   E_REDIS_LOST: permanent(
-    'Redis went away and did not come back in time; nothing was published. Run the backup again.',
+    'Redis went away and did not come back in time. There is no point of this run, or a whole one: see strata points. Run the backup again.',
   ),
   E_WORKER_DIED: permanent(
-    'The worker process ended before its work was done; nothing was published. See its last lines above.',
+    'The worker process ended before its work was done; see its last lines above. There is no point of this run, or a whole one: see strata points.',
   ),
 
   // restore

@@ -42,7 +42,7 @@ export async function commitSession(repository: Repository, set: SetId, session:
   const setPlace = repository.placeOf(set)
   const { open, end } = await readSessionDocuments(repository, setPlace, session)
   const latest = await latestSequence(repository, set, open.sequenceAtOpen)
-  const published = await findPublished(repository, set, open, latest)
+  const published = await findPublished(repository, set, session, open.sequenceAtOpen, latest)
   if (published !== undefined) return published
   const place: SessionPlace = { ...setPlace, chain: asId<ChainId>(open.chain), session }
   const packs = await SessionPacks.choose(repository, place, open, end.segments)
@@ -88,15 +88,19 @@ async function readSessionDocuments(
   }
 }
 
-/** An earlier try at this commit may have published the point and died before it could say so. */
-async function findPublished(
+/**
+ * The point of a session under a number after `after`, up to `latest`. A commit may have published it and died, or lost
+ * its queue, before it could say so.
+ */
+export async function findPublished(
   repository: Repository,
   set: SetId,
-  open: Session,
+  session: SessionId,
+  after: number,
   latest: number,
 ): Promise<CommitResult | undefined> {
-  for (let sequence = open.sequenceAtOpen + 1; sequence <= latest; sequence += 1) {
-    const result = await readIfOwn(repository, set, sequence, open.session)
+  for (let sequence = after + 1; sequence <= latest; sequence += 1) {
+    const result = await readIfOwn(repository, set, sequence, session)
     if (result === undefined) continue
     // What reading finds may still be lost in a power cut; what `head` shows may not.
     await repository.store.head(manifestName(repository.placeOf(set), sequence))

@@ -1,6 +1,6 @@
 import { basename, dirname } from 'node:path'
 import type { Clock } from '@strata/shared/clock.ts'
-import { invariant, StrataError } from '@strata/shared/errors.ts'
+import { hasCode, invariant, StrataError, toStrataError } from '@strata/shared/errors.ts'
 import { concatBytes } from '@strata/shared/format/bytes.ts'
 import { encodeDocument } from '@strata/shared/format/document.ts'
 import {
@@ -31,13 +31,13 @@ import {
   fullOf,
   latestPoint,
   latestSequence,
-  pointId,
   readPoint,
   type Point,
 } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { requireSetName } from '@strata/shared/set-name.ts'
 import { asId, idBytes, idFromBytes, type ChainId, type SessionId, type SetId } from '@strata/shared/types.ts'
+import { findPublished, type CommitResult } from '../commit/commit-session.ts'
 import { cutHistory } from './cut-history.ts'
 import { endsWithin } from '../ends-within.ts'
 import { describeNewDisks, judgeDisks } from './disk-rules.ts'
@@ -225,20 +225,46 @@ export class Gateway {
     await repository.store.put(name, [
       encodeDocument(sessionEndType, name, document, repository.indexKeys, repository.nonce()),
     ])
-    open.finishing += 1
-    const { sequence } = await this.#queues.commit({ tenant: place.tenant, set: place.set, session }, open.finishing)
-    const point = await readPoint(repository, place.set, sequence)
-    invariant(pointId(point) === session, 'the commit made the point of this session')
-    await this.#forget(open)
-    await Promise.all([repository.store.delete(sessionName(place, session)), repository.store.delete(name)])
-    const { createdAt, statistics, warnings } = point.manifest
+    const { manifest, manifestDigest } = await this.#commit(open)
+    const untidy = await this.#tidyUp(open, [sessionName(place, session), name])
     return {
       point: session,
-      sequence,
-      manifestDigest: point.digest,
-      createdAt,
-      storedBytes: statistics.storedBytes,
-      warnings,
+      sequence: manifest.sequence,
+      manifestDigest,
+      createdAt: manifest.createdAt,
+      storedBytes: manifest.statistics.storedBytes,
+      warnings: [...manifest.warnings, ...untidy],
+    }
+  }
+
+  /** Where Redis is lost before it could say how the commit ended, the bucket says so. */
+  async #commit(open: OpenSession): Promise<CommitResult> {
+    const { tenant, set, session } = open.place
+    open.finishing += 1
+    try {
+      const { sequence } = await this.#queues.commit({ tenant, set, session }, open.finishing)
+      const { manifest, digest } = await readPoint(this.#repository, set, sequence)
+      invariant(manifest.point === session, 'the commit made the point of this session')
+      return { manifest, manifestDigest: digest }
+    } catch (error) {
+      if (!hasCode(error, 'E_REDIS_LOST')) throw error
+      const latest = await latestSequence(this.#repository, set, open.newestSequence)
+      const published = await findPublished(this.#repository, set, session, open.newestSequence, latest)
+      if (published === undefined) throw error
+      return published
+    }
+  }
+
+  /** The point is there: what cannot be cleared away now is in nobody's way. */
+  async #tidyUp(open: OpenSession, documents: readonly string[]): Promise<Warning[]> {
+    try {
+      await this.#forget(open)
+      await Promise.all(documents.map((name) => this.#repository.store.delete(name)))
+      return []
+    } catch (error) {
+      return [
+        { code: 'W_LEFT_OVER', message: `not all of the session was cleared away: ${toStrataError(error).message}` },
+      ]
     }
   }
 

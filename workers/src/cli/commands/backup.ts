@@ -1,6 +1,7 @@
 import { backupSet, type BackupOutcome, type BackupProgress } from '@strata/agent/backup.ts'
 import type { Warning } from '@strata/shared/format/manifest.ts'
 import type { StoreTotals } from '@strata/shared/store/decorators/metrics.ts'
+import { toStrataError } from '@strata/shared/errors.ts'
 import { requireSetName } from '@strata/shared/set-name.ts'
 import { startLocalService, type LocalService } from '../../local/local-service.ts'
 import { exitCodes, type Context, type ExitCode } from '../context.ts'
@@ -51,11 +52,18 @@ export async function backup(
     }
     const outcome = await runBackup(context, request, service, tell)
     outcome.warnings.forEach(tell)
-    const requests = await service.metrics()
+    // The point is there, whatever becomes of the service now.
+    const requests = await service.metrics().catch((error: unknown) => {
+      reporter.warning(`the requests to the store are not known: ${toStrataError(error).message}`)
+      return null
+    })
     report(context, outcome, requests, Math.round(clock.monotonicMs() - startedMs))
     return exitCodes.success
   } finally {
-    await service.stop()
+    // What ended a run is not hidden by what ends its service, and a point is a point.
+    await service.stop().catch((error: unknown) => {
+      reporter.warning(`the service did not stop as it should: ${toStrataError(error).message}`)
+    })
   }
 }
 
@@ -180,7 +188,7 @@ class ServiceOnDemand {
   }
 }
 
-function report({ reporter }: Context, outcome: BackupOutcome, requests: StoreTotals, durationMs: number): void {
+function report({ reporter }: Context, outcome: BackupOutcome, requests: StoreTotals | null, durationMs: number): void {
   const {
     point,
     set: setId,
@@ -212,6 +220,7 @@ function report({ reporter }: Context, outcome: BackupOutcome, requests: StoreTo
     requests,
   }
   const share = changedBytes === 0 ? '' : `, ${formatPercent(storedBytes, changedBytes)} of what changed`
+  const asked = requests === null ? '' : `, ${formatCount(requests.requests, 'request')}`
   reporter.result(
     document,
     factLines([
@@ -223,7 +232,7 @@ function report({ reporter }: Context, outcome: BackupOutcome, requests: StoreTo
       ],
       ['size', `${formatBytes(sizeBytes)}, ${formatBytes(bytesRead)} of it read`],
       ['changed', formatBytes(changedBytes)],
-      ['stored', `${formatBytes(storedBytes)}${share}, ${formatCount(requests.requests, 'request')}`],
+      ['stored', `${formatBytes(storedBytes)}${share}${asked}`],
       ['time', `${formatDuration(durationMs)}, ${formatRate(sizeBytes, durationMs)}`],
     ]),
   )
