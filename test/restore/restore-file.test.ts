@@ -164,7 +164,7 @@ test('an interrupted restore leaves nothing that looks whole, and the next one r
   const source = diskBytes(4 * MiB)
   const point = await makePoint(repository, {
     disks: [diskOf('disk', source, blockBytesMin)],
-    packBlockBytes: 256 * KiB,
+    packBlockBytes: blockBytesMin,
   })
   const path = directory.file('disk.img')
   const interruptedAt = (report: number): Promise<unknown> => {
