@@ -122,7 +122,7 @@ describeWith(redisRequirement, 'bad input: objects of the store', () => {
     await assertSaid(name, await replaced('"version":1', '"version":2'), allOf('E_FORMAT_NEWER'))
     await assertSaid(name, await replaced('"writeVersion":1', '"writeVersion":2'), { backup: 'E_FORMAT_NEWER' })
     await assertSaid(name, await replaced('"strata":"repository"', '"strata":"manifest"'), { points: 'E_FORMAT_KIND' })
-    await assertSaid(name, Buffer.alloc(5 * MiB, ' '), { points: 'E_LIMIT' })
+    await assertSaid(name, Buffer.alloc(5 * MiB, ' '), { points: 'E_FORMAT_DAMAGED' })
     await assertSaid(name, await readFile(foreign.stored(name)), allOf('E_KEY_FOREIGN'))
     await place.assertStillGood()
   })
