@@ -26,14 +26,7 @@ import {
 import type { CommittedPoint, FinishRequest, OpenRequest, RememberedPoint } from '@strata/shared/protocol/uplink.ts'
 import { readingBase } from '@strata/shared/repository/base-errors.ts'
 import { PointMap } from '@strata/shared/repository/point-map.ts'
-import {
-  baseOf,
-  fullOf,
-  latestPoint,
-  latestSequence,
-  readPoint,
-  type Point,
-} from '@strata/shared/repository/points.ts'
+import { baseOf, fullOf, latestPoint, latestSequence, readPoint, type Point } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { requireSetName } from '@strata/shared/set-name.ts'
 import { asId, idBytes, idFromBytes, type ChainId, type SessionId, type SetId } from '@strata/shared/types.ts'
