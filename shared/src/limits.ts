@@ -125,6 +125,8 @@ export const listPageObjectsMax = 1000
 export const directoryStatsInFlightMax = 32
 /** Upload streams hand out pieces of at most this size, so that a slow link is seen to make progress. */
 export const uploadPieceBytesMax = 256 * KiB
+/** Slower than this is not meant: one segment would take a day. */
+export const bandwidthBytesPerSecondMin = 1 * KiB
 /** A bandwidth limit lets this much of its rate through at once after a pause. */
 export const bandwidthBurstMs = 1000
 

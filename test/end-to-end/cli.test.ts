@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { open, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -247,6 +248,24 @@ describeWith(redisRequirement, 'strata, from init to restore', () => {
     assert.equal((JSON.parse(output) as ErrorAnswer).error.code, 'E_INTERRUPTED')
     const { error } = (await place.ask(1, 'points', '--set', 'interrupted')) as ErrorAnswer
     assert.equal(error.code, 'E_SET_UNKNOWN')
+  })
+
+  test('a bandwidth limit holds for a backup, in the service that it starts, and for a restore', async () => {
+    const limited = await makePlace()
+    await using _ = limited.directory
+    const disk = limited.directory.file('disk.img')
+    await writeFile(disk, randomBytes(3 * MiB))
+    await limited.ask(0, 'init')
+    // A second's worth goes at once, and each 512 KiB of the other 2.5 MiB takes one more: longer than all else together.
+    const leastMs = 4500
+    for (const args of [
+      ['backup', disk, '--set', 'slow'],
+      ['restore', 'latest:slow', '--to', limited.directory.file('back.img')],
+    ]) {
+      const { durationMs } = (await limited.ask(0, ...args, '--bandwidth-limit', '512K')) as { durationMs: number }
+      assert.ok(durationMs >= leastMs, `${String(args[0])} took ${String(durationMs)} ms`)
+    }
+    assert.ok((await readFile(limited.directory.file('back.img'))).equals(await readFile(disk)))
   })
 
   test('listing loads neither cloud nor queue nor thread pool: it has 0.7 s', async () => {

@@ -36,22 +36,32 @@ export interface ServiceOptions {
   /** Resolves when Redis is known to be gone. */
   readonly redisDied?: Promise<StrataError>
   readonly handOverDirectory?: string | undefined
+  /** To and from the store, each way. */
+  readonly bytesPerSecondMax?: number | undefined
   readonly threads: number
   readonly env: Readonly<Record<string, string | undefined>>
   readonly clock: Clock
   readonly random: RandomBytes
   /** Told of every failure of the store that is tried again. */
   readonly onRetry?: RetryObserver | undefined
-  /** Once aborted, nothing waits for a store that is away. */
+  /** Once aborted, nothing waits for a store that is away, nor for the limit of its bandwidth. */
   readonly signal?: AbortSignal | undefined
 }
 
 export async function startService(options: ServiceOptions): Promise<Service> {
-  const { clock, random, env, onRetry, signal } = options
+  const { clock, random, env, onRetry, signal, bytesPerSecondMax } = options
   const metrics = createStoreMetrics()
   const [keyring, store] = await Promise.all([
     readKeyring(options.keyringPath),
-    openStore(options.storeUrl, { env, clock, randomBytes: random, onRequest: metrics.onRequest, onRetry, signal }),
+    openStore(options.storeUrl, {
+      env,
+      clock,
+      randomBytes: random,
+      bytesPerSecondMax,
+      onRequest: metrics.onRequest,
+      onRetry,
+      signal,
+    }),
     checkRedis(options.redis),
   ])
   const repository = await openRepository(store, keyring, random)

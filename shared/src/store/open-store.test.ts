@@ -30,6 +30,30 @@ test('a directory is opened by its URL, created when asked for, and counted', as
   assert.equal(metrics.totals().bytesSent, 10)
 })
 
+test('a limit of the bandwidth holds each way, until somebody stops the run', async () => {
+  const slept: (number | undefined)[] = []
+  let nowMs = 0
+  const clock = {
+    ...systemClock,
+    monotonicMs: () => nowMs,
+    sleep: async (ms: number, signal?: AbortSignal) => {
+      slept.push(ms)
+      nowMs += ms
+      await Promise.resolve()
+      signal?.throwIfAborted()
+    },
+  }
+  const stop = new AbortController()
+  const limit = { clock, bytesPerSecondMax: 1000, signal: stop.signal }
+  const store = await openStore(pathToFileURL(join(scratch, 'limited')).href, { ...options, ...limit, create: true })
+  await store.put('a', [new Uint8Array(3000)])
+  await store.get('a', { offset: 0, length: 2500 })
+  assert.deepEqual(slept, [2000, 1500])
+  stop.abort()
+  await store.put('b', [new Uint8Array(1_000_000)])
+  assert.equal(slept.length, 2)
+})
+
 test('a wrong URL is refused before anything is loaded', async () => {
   await assert.rejects(openStore('s3://Bucket', options), { code: 'E_STORE_URL' })
 })

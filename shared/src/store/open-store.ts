@@ -1,4 +1,5 @@
 import type { Clock, RandomBytes } from '../clock.ts'
+import { withBandwidth } from './decorators/bandwidth.ts'
 import { withRetry } from './decorators/retry.ts'
 import type { RetryObserver } from './decorators/retry.ts'
 import { openDirectoryStore } from './directory.ts'
@@ -15,21 +16,33 @@ export interface OpenStoreOptions {
   readonly randomBytes: RandomBytes
   /** Creates the directory of a `file:` store. Buckets and containers are never created. */
   readonly create?: boolean | undefined
+  /** Object bytes a second, each way, on average; left out, there is no limit. */
+  readonly bytesPerSecondMax?: number | undefined
   /** Told of every request that goes to the store; see decorators/metrics.ts. */
   readonly onRequest?: StoreObserver | undefined
   /** Told of every failure that is tried again. */
   readonly onRetry?: RetryObserver | undefined
-  /** Once aborted, no call waits for a store that is away. */
+  /** Once aborted, no call waits, neither for a store that is away nor for the limit of its bandwidth. */
   readonly signal?: AbortSignal | undefined
 }
 
 /**
- * Opens a store by its URL, with retries. A directory must exist (E_STORE_MISSING); a bucket is asked for only by the
+ * Opens a store by its URL, with retries, each of which counts for the bandwidth. A directory must exist (E_STORE_MISSING); a bucket is asked for only by the
  * first request. E_STORE_URL: the URL is wrong. E_STORE_DENIED: no credentials in the environment.
  */
 export async function openStore(url: string, options: OpenStoreOptions): Promise<ObjectStore> {
   const store = await openLocation(parseStoreUrl(url), options)
-  return withRetry(store, options)
+  return withRetry(limited(store, options), options)
+}
+
+function limited(store: ObjectStore, { clock, signal, bytesPerSecondMax }: OpenStoreOptions): ObjectStore {
+  if (bytesPerSecondMax === undefined) return store
+  return withBandwidth(store, {
+    clock,
+    signal,
+    upBytesPerSecond: bytesPerSecondMax,
+    downBytesPerSecond: bytesPerSecondMax,
+  })
 }
 
 /** The cloud SDKs take a good part of a second to load: only whoever has a bucket waits for them. */

@@ -10,6 +10,10 @@ Environment:
   STRATA_REDIS_URL     a Redis for backups; without it each backup starts a
                        redis-server of its own, and stops it again
   STRATA_HANDOVER_DIR  memory between agent and workers (else in /dev/shm)
+  STRATA_BANDWIDTH_LIMIT
+                       bytes a second to and from the store, each way and on
+                       average, where --bandwidth-limit is not given: a number,
+                       or one with K, M or G for KiB, MiB or GiB
   NO_COLOR             no colours
   S3 and Azure take credentials from their usual variables (AWS_…, AZURE_…).`
 

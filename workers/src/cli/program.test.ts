@@ -77,6 +77,7 @@ test('what is no command line ends with 2, names itself, and is one document wit
     ['verify'],
     ['verify', 'abcdef', '--all'],
     ['init', '--tenant', ''],
+    ['points', '--bandwidth-limit', 'fast'],
     ['--store'],
   ]
   for (const args of wrong) {
@@ -87,6 +88,15 @@ test('what is no command line ends with 2, names itself, and is one document wit
     const json = await run(['--json', ...args])
     assert.equal(json.code, 2)
     assert.equal(errorCode(json), 'E_USAGE')
+  }
+})
+
+test('a bandwidth limit of the environment that is none is a wrong setting, and an empty one is none', async (t) => {
+  const { run } = await makePlace(t)
+  const wrong = await run(['points', '--json'], { STRATA_BANDWIDTH_LIMIT: '10 Mbit' })
+  assert.deepEqual([wrong.code, errorCode(wrong)], [1, 'E_CONFIGURATION'])
+  for (const STRATA_BANDWIDTH_LIMIT of ['', '10M']) {
+    assert.equal(errorCode(await run(['points', '--json'], { STRATA_BANDWIDTH_LIMIT })), 'E_STORE_MISSING')
   }
 })
 

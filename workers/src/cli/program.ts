@@ -102,6 +102,7 @@ function buildProgram(parts: ProgramParts, run: (command: Command, work: Work) =
     .option('--keyring <path>', 'the keyring (or STRATA_KEYRING)')
     .option('--state <directory>', 'state of this machine (or STRATA_STATE)')
     .option('--key-file <path>', "the tenant's key file (or STRATA_KEY_FILE)")
+    .option('--bandwidth-limit <rate>', 'bytes a second to and from the store, such as 10M (or STRATA_BANDWIDTH_LIMIT)')
     .option('--json', 'one JSON document on standard output')
     .option('-q, --quiet', 'no progress and no remarks, only results, warnings and errors')
     .option('-v, --verbose', 'also what the parts of the program say, and causes of errors')

@@ -1,6 +1,7 @@
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { StrataError } from '@strata/shared/errors.ts'
+import { parseBandwidth } from './input/bandwidth.ts'
 
 /** Options that every command takes, as the command line gives them. */
 export interface GlobalOptions {
@@ -8,6 +9,7 @@ export interface GlobalOptions {
   readonly keyring?: string
   readonly state?: string
   readonly keyFile?: string
+  readonly bandwidthLimit?: string
   readonly json?: boolean
   readonly quiet?: boolean
   readonly verbose?: boolean
@@ -25,6 +27,8 @@ export interface Settings {
   readonly passphrase: string | undefined
   readonly redisUrl: string | undefined
   readonly handOverDirectory: string | undefined
+  /** Between this machine and the store, each way. */
+  readonly bytesPerSecondMax: number | undefined
 }
 
 /** An empty variable counts as none, as a script that fills it from somewhere means it. */
@@ -40,7 +44,14 @@ export function settingsFrom(options: GlobalOptions, env: Environment): Settings
     passphrase: variable('STRATA_PASSPHRASE'),
     redisUrl: variable('STRATA_REDIS_URL'),
     handOverDirectory: path(variable('STRATA_HANDOVER_DIR')),
+    bytesPerSecondMax: bandwidthFrom(options.bandwidthLimit, variable('STRATA_BANDWIDTH_LIMIT')),
   }
+}
+
+function bandwidthFrom(option: string | undefined, ofEnvironment: string | undefined): number | undefined {
+  if (option !== undefined) return parseBandwidth(option, 'E_USAGE', '--bandwidth-limit')
+  if (ofEnvironment === undefined) return undefined
+  return parseBandwidth(ofEnvironment, 'E_CONFIGURATION', 'STRATA_BANDWIDTH_LIMIT')
 }
 
 export function requireStoreUrl({ storeUrl }: Settings): string {

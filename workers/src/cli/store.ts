@@ -12,12 +12,14 @@ export async function withStore<Result>(
   options: { readonly create?: boolean; readonly metrics?: StoreMetrics } = {},
 ): Promise<Result> {
   const { clock, random, env, reporter, signal } = context
+  const { bytesPerSecondMax } = context.settings
   const url = requireStoreUrl(context.settings)
   const store = await openStore(url, {
     env,
     clock,
     randomBytes: random,
     signal,
+    bytesPerSecondMax,
     create: options.create,
     onRequest: options.metrics?.onRequest,
     onRetry: (error, attempt, delayMs) => {

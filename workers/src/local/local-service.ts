@@ -20,6 +20,8 @@ export interface LocalServiceOptions {
   readonly keyringPath: string
   readonly redisUrl?: string | undefined
   readonly handOverDirectory?: string | undefined
+  /** To and from the store, each way. */
+  readonly bytesPerSecondMax?: number | undefined
   readonly env: NodeJS.ProcessEnv
   /** What the service process writes, line by line. */
   readonly onLog: (line: string) => void
@@ -39,6 +41,7 @@ export async function startLocalService(options: LocalServiceOptions): Promise<L
       keyringPath: options.keyringPath,
       ...(options.redisUrl === undefined ? {} : { redisUrl: options.redisUrl }),
       ...(options.handOverDirectory === undefined ? {} : { handOverDirectory: options.handOverDirectory }),
+      ...(options.bytesPerSecondMax === undefined ? {} : { bytesPerSecondMax: options.bytesPerSecondMax }),
       threads: Math.min(availableParallelism(), ingestThreadsMax),
     })
   } catch (error) {

@@ -58,6 +58,7 @@ async function start(settings: ServiceSettings): Promise<void> {
     redis: redis === undefined ? { url: settings.redisUrl ?? '' } : { socketPath: redis.socketPath },
     ...(redis === undefined ? {} : { redisDied: redis.died }),
     handOverDirectory: settings.handOverDirectory,
+    bytesPerSecondMax: settings.bytesPerSecondMax,
     threads: settings.threads,
     env: process.env,
     clock: systemClock,

@@ -15,6 +15,8 @@ export interface ServiceSettings {
   /** Absent: a private redis-server. */
   readonly redisUrl?: string
   readonly handOverDirectory?: string
+  /** To and from the store, each way. */
+  readonly bytesPerSecondMax?: number
   readonly threads: number
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { systemClock } from '../../clock.ts'
 import type { Clock } from '../../clock.ts'
 import { bandwidthBurstMs } from '../../limits.ts'
 import { MemoryStore } from '../memory.ts'
@@ -83,6 +84,15 @@ test('puts and reads each wait for their own limit', async () => {
   await run()
   // 1,000 bytes are free at first; 2,000 take 2 s. By then 500 bytes may be read at once, the other 500 take 1 s; then 4 s.
   assert.deepEqual(await work, [0, 2000, 3000, 7000, 7000])
+})
+
+test('whoever waits when the run is stopped waits no longer', async () => {
+  const stop = new AbortController()
+  const bucket = new TokenBucket(1, systemClock, stop.signal)
+  const taking = bucket.take(1_000_000)
+  stop.abort()
+  await taking
+  await bucket.take(1_000_000)
 })
 
 test('without a limit nothing waits', async () => {

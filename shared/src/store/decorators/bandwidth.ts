@@ -14,6 +14,8 @@ export interface BandwidthOptions {
   readonly upBytesPerSecond?: number | undefined
   /** Limit for what is read; none if left out. */
   readonly downBytesPerSecond?: number | undefined
+  /** Once aborted, nothing waits: whoever stops a run has little left to move. */
+  readonly signal?: AbortSignal | undefined
 }
 
 export function withBandwidth(store: ObjectStore, options: BandwidthOptions): ObjectStore {
@@ -26,14 +28,16 @@ export function withBandwidth(store: ObjectStore, options: BandwidthOptions): Ob
  */
 export class TokenBucket {
   readonly #clock: Clock
+  readonly #signal: AbortSignal | undefined
   readonly #bytesPerMs: number
   readonly #bytesMax: number
   #bytes: number
   #filledAtMs: number
 
-  constructor(bytesPerSecond: number, clock: Clock) {
+  constructor(bytesPerSecond: number, clock: Clock, signal?: AbortSignal) {
     invariant(bytesPerSecond > 0 && Number.isFinite(bytesPerSecond), `a rate of ${String(bytesPerSecond)} bytes/s`)
     this.#clock = clock
+    this.#signal = signal
     this.#bytesPerMs = bytesPerSecond / 1000
     this.#bytesMax = this.#bytesPerMs * bandwidthBurstMs
     this.#bytes = this.#bytesMax
@@ -46,7 +50,14 @@ export class TokenBucket {
     this.#bytes = Math.min(this.#bytesMax, this.#bytes + (nowMs - this.#filledAtMs) * this.#bytesPerMs)
     this.#filledAtMs = nowMs
     this.#bytes -= bytes
-    if (this.#bytes < 0) await this.#clock.sleep(Math.ceil(-this.#bytes / this.#bytesPerMs))
+    if (this.#bytes < 0) await this.#wait(Math.ceil(-this.#bytes / this.#bytesPerMs))
+  }
+
+  async #wait(ms: number): Promise<void> {
+    if (this.#signal?.aborted === true) return
+    await this.#clock.sleep(ms, this.#signal).catch((error: unknown) => {
+      if (this.#signal?.aborted !== true) throw error
+    })
   }
 }
 
@@ -57,7 +68,7 @@ class LimitedStore implements ObjectStore {
 
   constructor(store: ObjectStore, options: BandwidthOptions) {
     const bucket = (rate: number | undefined): TokenBucket | undefined =>
-      rate === undefined ? undefined : new TokenBucket(rate, options.clock)
+      rate === undefined ? undefined : new TokenBucket(rate, options.clock, options.signal)
     this.#store = store
     this.#up = bucket(options.upBytesPerSecond)
     this.#down = bucket(options.downBytesPerSecond)

@@ -180,6 +180,7 @@ class ServiceOnDemand {
       keyringPath: settings.keyringPath,
       redisUrl: settings.redisUrl,
       handOverDirectory: settings.handOverDirectory,
+      bytesPerSecondMax: settings.bytesPerSecondMax,
       env,
       onLog: (line) => {
         reporter.log(`service: ${line}`)

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type ErrorCode, hasCode } from '@strata/shared/errors.ts'
+import { parseBandwidth } from './bandwidth.ts'
 import { parseBlockSize } from './block-size.ts'
 import { parsePointReference, parseWholePoint } from './point-reference.ts'
 import { parseSources } from './source.ts'
@@ -57,6 +58,15 @@ test('block sizes', () => {
   for (const [text, bytes] of Object.entries(sizes)) assert.equal(parseBlockSize(text), bytes)
   for (const text of ['', '0', '32K', '8M', '100K', '1G', '-1M', '1.5M', '64', '65537', '1e6', '99999999999999K']) {
     assert.throws(() => parseBlockSize(text), refusing('E_USAGE'), text)
+  }
+})
+
+test('rates', () => {
+  const parse = (text: string): number => parseBandwidth(text, 'E_USAGE', '--bandwidth-limit')
+  const rates = { '1024': 1024, '500K': 512_000, '10M': 10_485_760, '10mib': 10_485_760, '1GB': 1024 ** 3 }
+  for (const [text, bytesPerSecond] of Object.entries(rates)) assert.equal(parse(text), bytesPerSecond)
+  for (const text of ['', '0', '1023', '0M', '-1M', '1.5M', '10 M', '10M/s', '10T', 'fast', '1e6', '999999999999G']) {
+    assert.throws(() => parse(text), refusing('E_USAGE'), text)
   }
 })
 
