@@ -147,6 +147,9 @@ export const errorCatalogue = {
     'Install redis-server (apt-get install redis-server), or point STRATA_REDIS_URL at a Redis.',
   ),
   E_REDIS_UNREACHABLE: permanent('Check STRATA_REDIS_URL and that Redis runs there.'),
+  E_REDIS_REFUSES: permanent(
+    'The message has the words of Redis. Full (OOM): free memory or raise maxmemory. READONLY: name the primary in STRATA_REDIS_URL. MISCONF: see the log of Redis. NOAUTH, WRONGPASS, NOPERM: check user and password.',
+  ),
   E_REDIS_EVICTS: permanent('Set maxmemory-policy noeviction on this Redis: jobs must not vanish.'),
   E_REDIS_OLD: permanent('Use Redis 6.2 or newer.'),
   E_REDIS_LOST: permanent(

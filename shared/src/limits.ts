@@ -26,8 +26,6 @@ export const packTailBytesKeptMax = 64 * MiB
 /** What a reader takes off a pack's end in its first request; most footers fit. */
 export const footerGuessBytes = 64 * KiB
 export const documentBytesMax = 4 * MiB
-/** In a longer document that does not fit its schema, nobody looks for the place. */
-export const documentMisfitBytesMax = 64 * KiB
 export const repositoryDocumentBytesMax = 4 * KiB
 /** More than every index key and wrap that a tenant can have. */
 export const tenantKeysBytesMax = 256 * KiB
@@ -66,6 +64,8 @@ export const attemptsPerSegmentMax = 64
 /** Attempts at one job; a job that was found stalled is tried once more. */
 export const jobAttemptsMax = 4
 export const jobStalledMax = 1
+/** A worker that says nothing of its job for this long counts as dead, and the job as stalled. */
+export const jobLockMs = 30_000
 /** How often an agent may send one segment. */
 export const sendingsPerSegmentMax = 12
 export const passphraseBytesMax = 4096
@@ -152,6 +152,8 @@ export const redisConnectTimeoutMs = 10_000
 export const redisBeatIntervalMs = 5000
 /** Without an answer of Redis for this long, a run is given up. */
 export const redisLostMsMax = 60_000
+/** What a service keeps in Redis may be removed when it has not renewed its claim for this long. */
+export const queueClaimLifeMs = 10 * 60_000
 /** How often it is asked whether Redis still knows a job that somebody waits for. */
 export const jobCheckIntervalMs = 2000
 /** How long a session that is given up waits for what is under way, and clears away its packs. */
@@ -211,6 +213,7 @@ invariant(handOversPerSegmentMax <= sendingsPerSegmentMax, 'an agent gives up be
 invariant(blockBytesMin % directAlignmentBytes === 0, 'every block begins where a direct read may begin')
 invariant(scanPieceBytes % directAlignmentBytes === 0, 'a piece of a scan can be read directly')
 invariant(2 * redisBeatIntervalMs <= redisLostMsMax, 'Redis is asked more than once before it counts as lost')
+invariant(redisLostMsMax < queueClaimLifeMs / 2, 'a service gives up before another one removes its queues')
 invariant(serviceCloseMsMax < serviceEndMsMax, 'a service that closes in time is not ended in the middle of it')
 invariant(readWindowRecordsMax >= pageEntriesMax, 'a window holds at least one page')
 invariant(readBytesMax >= 2 * blockBytesMax, 'one read takes at least one whole record')

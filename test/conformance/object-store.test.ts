@@ -17,7 +17,7 @@ import type { StoreObserver } from '@strata/shared/store/store-requests.ts'
 import { impatientClock } from '../fixtures/impatient-clock.ts'
 import { startAzurite } from '../servers/azurite.ts'
 import { cephRgwRequirement, startCephRgw } from '../servers/ceph-rgw.ts'
-import { freePort } from '../servers/processes.ts'
+import { deadPort } from '../servers/processes.ts'
 import { describeWith } from '../servers/require-server.ts'
 import type { StoreServer } from '../servers/store-server.ts'
 import { bytesOf, describeObjectStore, infosIn } from './object-store-suite.ts'
@@ -138,7 +138,7 @@ function describeAccess(
     test('to a port where nobody answers is tried several times', async () => {
       const url = server
         .storeUrl('bucket', 'place')
-        .replace(encodeURIComponent(originOf(server)), encodeURIComponent(await deadOrigin()))
+        .replace(encodeURIComponent(originOf(server)), encodeURIComponent(`http://127.0.0.1:${String(deadPort)}`))
       let requests = 0
       const store = await openStore(
         url,
@@ -176,10 +176,6 @@ function describeAccess(
 
 function originOf(server: StoreServer): string {
   return new URL(server.endpoint).origin
-}
-
-async function deadOrigin(): Promise<string> {
-  return `http://127.0.0.1:${String(await freePort())}`
 }
 
 async function errorsOfAll(store: ObjectStore, code: ErrorCode): Promise<StrataError[]> {

@@ -2,11 +2,12 @@ import assert from 'node:assert/strict'
 import { mkdir, readFile, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
-import { freePort } from '../servers/processes.ts'
+import { deadPort } from '../servers/processes.ts'
 import { redisRequirement, startRedis } from '../servers/redis.ts'
 import { describeWith } from '../servers/require-server.ts'
-import { assertRefusal, describeRun, Hold, killOwn, MiB, Place, writeAt } from './place.ts'
+import { assertRefusal, describeRun, Hold, killOwn, MiB, Place, withLimits, writeAt } from './place.ts'
 
 /** A queue that is absent, unfit, or goes away. */
 describeWith(redisRequirement, 'bad input: Redis', () => {
@@ -36,7 +37,7 @@ describeWith(redisRequirement, 'bad input: Redis', () => {
   })
 
   test('STRATA_REDIS_URL that leads nowhere, or is none; no password is repeated', async () => {
-    const port = String(await freePort())
+    const port = String(deadPort)
     const urls = [
       `redis://user:secret@127.0.0.1:${port}`,
       'http://secret@127.0.0.1/',
@@ -56,11 +57,11 @@ describeWith(redisRequirement, 'bad input: Redis', () => {
       await configure(redis.url, ['maxmemory-policy', 'allkeys-lru', 'requirepass', 'right'])
       const at = (user: string): string => `redis://${user}127.0.0.1:${String(redis.port)}`
       for (const user of ['', ':wrong@', 'nobody:right@']) {
-        const error = await place.refuses('E_REDIS_UNREACHABLE', args, using(at(user)))
+        const error = await place.refuses('E_REDIS_REFUSES', args, using(at(user)))
         assert.match(error.message, /NOAUTH|WRONGPASS/)
         assert.doesNotMatch(JSON.stringify(error), /right|wrong@/)
       }
-      await place.refuses('E_REDIS_UNREACHABLE', args, using(`${at(':right@')}/99`))
+      await place.refuses('E_REDIS_REFUSES', args, using(`${at(':right@')}/99`))
       const { hint } = await place.refuses('E_REDIS_EVICTS', args, using(at(':right@')))
       assert.match(hint, /noeviction/)
     } finally {
@@ -88,6 +89,103 @@ describeWith(redisRequirement, 'bad input: Redis', () => {
       client.disconnect()
       await redis.stop()
     }
+    await place.assertStillGood()
+  })
+
+  test('a Redis that is full: said at once, with its words', async () => {
+    const redis = await startRedis({ args: ['--maxmemory', '1'] })
+    try {
+      const error = await place.refuses('E_REDIS_REFUSES', args, using(redis.url))
+      assert.match(error.message, /OOM/)
+    } finally {
+      await redis.stop()
+    }
+    await place.assertStillGood()
+  })
+
+  test('a Redis that is full in the middle is waited for, and not for ever', async () => {
+    const redis = await startRedis()
+    try {
+      const before = (await place.points('good')).length
+      const limits = { redisBeatIntervalMs: 500, redisLostMsMax: 5000, jobLockMs: 1000 }
+      for (const [isForGood, points] of [
+        [false, before + 1],
+        [true, before + 1],
+      ] as const) {
+        await writeAt(place.file('disk.img'), 3 * MiB, Buffer.alloc(MiB, `for good: ${String(isForGood)} `))
+        const hold = await Hold.at(place, /\/data-/)
+        const env = withLimits(limits, { ...hold.env, STRATA_REDIS_URL: redis.url })
+        const run = place.start([...args, '--json'], { env })
+        await hold.reached(run)
+        await configure(redis.url, ['maxmemory', '1'])
+        await hold.release()
+        if (!isForGood) {
+          await sleep(limits.redisBeatIntervalMs)
+          await configure(redis.url, ['maxmemory', '0'])
+        }
+        const ended = await run.ended
+        if (isForGood) assert.match(assertRefusal(ended, 'E_REDIS_REFUSES').message, /OOM/)
+        else assert.equal(ended.exitCode, 0, describeRun(ended))
+        await place.assertNothingLeft(ended)
+        assert.equal((await place.points('good')).length, points)
+      }
+    } finally {
+      await redis.stop()
+    }
+    await place.assertStillGood()
+  })
+
+  test('what a killed service has left in Redis goes with the next, and what a running one needs stays', async () => {
+    const redis = await startRedis()
+    const client = new Redis(redis.url)
+    const prefixes = async (): Promise<string[]> =>
+      [...new Set((await client.keys('strata-*:*')).map((key) => key.slice(0, key.indexOf(':'))))].sort()
+    try {
+      await writeAt(place.file('disk.img'), 3 * MiB, Buffer.alloc(MiB, 'left'))
+      const killed = await Hold.at(place, /\/data-/)
+      const first = place.start([...args, '--json'], { env: { ...killed.env, STRATA_REDIS_URL: redis.url } })
+      await killed.reached(first)
+      killOwn(await place.processOf('service'), 'SIGKILL')
+      assertRefusal(await first.ended, 'E_WORKER_DIED')
+      const [left, ...others] = await prefixes()
+      assert.ok(left !== undefined && others.length === 0)
+      const held = await Hold.at(place, /\/data-/)
+      const second = place.start([...args, '--json'], { env: { ...held.env, STRATA_REDIS_URL: redis.url } })
+      await held.reached(second)
+      assert.equal((await prefixes()).length, 2)
+      // As if it had been killed a while ago.
+      await client.zadd('strata-claims', 'XX', 1, left)
+      const other = ['backup', `x=${place.file('disk.img')}`, '--set', 'good', '--json']
+      assertRefusal(await place.run(other, using(redis.url)), 'E_DISK_SET_CHANGED')
+      const stay = await prefixes()
+      assert.equal(stay.length, 1)
+      assert.ok(!stay.includes(left))
+      await held.release()
+      const ended = await second.ended
+      assert.equal(ended.exitCode, 0, describeRun(ended))
+      assert.deepEqual(await client.keys('*'), [])
+    } finally {
+      client.disconnect()
+      await redis.stop()
+    }
+    await place.assertStillGood()
+  })
+
+  test('a service that was paused for longer than a worker may be silent goes on where it was', async () => {
+    await writeAt(place.file('disk.img'), 3 * MiB, Buffer.alloc(MiB, 'asleep'))
+    const hold = await Hold.at(place, /\/data-/)
+    const jobLockMs = 1000
+    const run = place.start([...args, '--json'], { env: withLimits({ jobLockMs }, hold.env) })
+    await hold.reached(run)
+    const service = await place.processOf('service')
+    killOwn(service, 'SIGSTOP')
+    await sleep(3 * jobLockMs)
+    killOwn(service, 'SIGCONT')
+    await sleep(jobLockMs)
+    await hold.release()
+    const ended = await run.ended
+    assert.equal(ended.exitCode, 0, describeRun(ended))
+    await place.assertNothingLeft(ended)
     await place.assertStillGood()
   })
 
@@ -136,10 +234,9 @@ describeWith(redisRequirement, 'bad input: Redis', () => {
       const hold = await Hold.at(place, /\/data-/)
       const run = place.start([...args, '--json'], { env: { ...hold.env, STRATA_REDIS_URL: redis.url } })
       await hold.reached(run)
-      const client = new Redis(redis.url)
-      await client.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
-      client.disconnect()
+      await redis.kill()
       await hold.release()
+      await redis.startAgain()
       const ended = await run.ended
       assert.equal(ended.exitCode, 0, describeRun(ended))
       await place.assertNothingLeft()

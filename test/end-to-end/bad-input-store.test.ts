@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url'
 import { mounted } from '../fixtures/loop-device.ts'
 import { runTool } from '../fixtures/tool.ts'
 import { startFaultInjector } from '../servers/fault-injector.ts'
-import { freePort } from '../servers/processes.ts'
+import { deadPort } from '../servers/processes.ts'
 import { redisRequirement } from '../servers/redis.ts'
 import { describeWith, rootRequirement } from '../servers/require-server.ts'
 import { assertRefusal, Hold, KiB, MiB, Place, writeAt, withoutPrivileges } from './place.ts'
@@ -59,7 +59,7 @@ describeWith(redisRequirement, 'bad input: stores', () => {
     const env = { AWS_ACCESS_KEY_ID: 'id', AWS_SECRET_ACCESS_KEY: 'very-secret' }
     try {
       for (const [endpoint, code] of [
-        [`http://127.0.0.1:${String(await freePort())}`, 'E_STORE_UNREACHABLE'],
+        [`http://127.0.0.1:${String(deadPort)}`, 'E_STORE_UNREACHABLE'],
         [injector.origin, 'E_STORE_PROTOCOL'],
         [injector.origin.replace('http:', 'https:'), 'E_STORE_PROTOCOL'],
       ] as const) {

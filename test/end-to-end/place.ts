@@ -189,14 +189,15 @@ export class Place implements AsyncDisposable {
   }
 
   /** No process of a run is there any more, no segment, no private Redis. */
-  async assertNothingLeft(): Promise<void> {
-    assert.deepEqual(await this.processes(), [], 'no process is left')
+  async assertNothingLeft(run?: Run): Promise<void> {
+    const said = run === undefined ? '' : `: ${describeRun(run)}`
+    assert.deepEqual(await this.processes(), [], `no process is left${said}`)
     for (const folder of ['tmp', 'hand-over']) {
       const names = await readdir(this.file(folder))
       assert.deepEqual(
         names.filter((name) => name.startsWith('strata-')),
         [],
-        `nothing is left in ${folder}`,
+        `nothing is left in ${folder}${said}`,
       )
     }
   }

@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto'
 import { createRequire } from 'node:module'
 import { BlobServiceClient, StorageSharedKeyCredential } from '@azure/storage-blob'
 import {
-  answersHttp,
   freePort,
   makeServerDirectory,
   removeServerDirectory,
@@ -56,14 +55,24 @@ async function startOnce(options: AzuriteOptions): Promise<Azurite> {
     await server.stop()
     await removeServerDirectory(directory)
   }
-  const origin = `http://127.0.0.1:${port}`
+  const endpoint = `http://127.0.0.1:${port}/${account}`
   try {
-    await waitUntilReady(server, 'azurite', readyPatienceMs, async () => await answersHttp(origin))
+    await waitUntilReady(server, 'azurite', readyPatienceMs, async () => await knowsUs(endpoint, key))
   } catch (error) {
     await stop()
     throw error
   }
-  return describeServer(`${origin}/${account}`, key, stop)
+  return describeServer(endpoint, key, stop)
+}
+
+/** Somebody else's server could answer there as well, but not to our key. */
+async function knowsUs(endpoint: string, key: string): Promise<boolean> {
+  const credential = new StorageSharedKeyCredential(account, key)
+  const service = new BlobServiceClient(endpoint, credential, { retryOptions: { maxTries: 1 } })
+  return await service.getProperties().then(
+    () => true,
+    () => false,
+  )
 }
 
 function describeServer(endpoint: string, key: string, stop: () => Promise<void>): Azurite {

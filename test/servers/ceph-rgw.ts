@@ -1,9 +1,8 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3'
+import { CreateBucketCommand, ListBucketsCommand, S3Client } from '@aws-sdk/client-s3'
 import {
-  answersHttp,
   freePort,
   makeServerDirectory,
   removeServerDirectory,
@@ -40,6 +39,7 @@ export interface CephRgw extends StoreServer {
 const GiB = 1024 ** 3
 const memoryBytesDefault = 4 * GiB
 const readyPatienceMs = 30_000
+const region = 'us-east-1'
 
 export const cephRgwRequirement: Requirement = {
   name: 'Ceph RGW',
@@ -53,7 +53,6 @@ export async function startCephRgw(options: CephRgwOptions = {}): Promise<CephRg
 
 interface Cluster {
   readonly directory: string
-  readonly rgwPort: number
   readonly accessKeyId: string
   readonly secretAccessKey: string
 }
@@ -62,7 +61,6 @@ async function startCluster(options: CephRgwOptions): Promise<CephRgw> {
   const directory = await makeServerDirectory('ceph')
   const cluster: Cluster = {
     directory,
-    rgwPort: await freePort(),
     accessKeyId: randomBytes(10).toString('hex').toUpperCase(),
     secretAccessKey: randomBytes(20).toString('hex'),
   }
@@ -72,16 +70,17 @@ async function startCluster(options: CephRgwOptions): Promise<CephRgw> {
     await removeServerDirectory(directory)
   }
   try {
-    await startDaemons(cluster, options, servers)
+    const endpoint = await startDaemons(cluster, options, servers)
+    return describeCluster(cluster, endpoint, stop)
   } catch (error) {
     await stop()
     throw error
   }
-  return describeCluster(cluster, stop)
 }
 
-async function startDaemons(cluster: Cluster, options: CephRgwOptions, servers: ServerProcess[]): Promise<void> {
-  const { directory, rgwPort } = cluster
+/** @returns where the gateway answers */
+async function startDaemons(cluster: Cluster, options: CephRgwOptions, servers: ServerProcess[]): Promise<string> {
+  const { directory } = cluster
   const clusterId = randomUUID()
   const osdId = randomUUID()
   const monitorAddress = `v2:127.0.0.1:${String(await freePort())}`
@@ -111,12 +110,29 @@ async function startDaemons(cluster: Cluster, options: CephRgwOptions, servers: 
   const keys = ['--access-key', cluster.accessKeyId, '--secret', cluster.secretAccessKey]
   const user = ['user', 'create', '--uid', 'strata', '--display-name', 'strata', ...keys]
   await run('radosgw-admin', '-c', 'ceph.conf', '-n', 'client.rgw', ...user)
+  // Not before it is needed: until then somebody else might take it.
+  const rgwPort = await freePort()
   // Without tcp_nodelay every second answer waits 40 ms for an acknowledgement.
   const frontend = `beast endpoint=127.0.0.1:${String(rgwPort)} tcp_nodelay=1`
   const gateway = start('rgw', 'radosgw', '-n', 'client.rgw', '--rgw-frontends', frontend)
-  await waitUntilReady(gateway, 'radosgw', readyPatienceMs, async () => {
-    return await answersHttp(`http://127.0.0.1:${String(rgwPort)}/`)
-  })
+  const endpoint = `http://127.0.0.1:${String(rgwPort)}`
+  const client = clientOf(cluster, endpoint)
+  await waitUntilReady(gateway, 'radosgw', readyPatienceMs, async () => await knowsUs(client))
+  client.destroy()
+  return endpoint
+}
+
+/** Somebody else's server could answer there as well, but not to our keys. */
+async function knowsUs(client: S3Client): Promise<boolean> {
+  return await client.send(new ListBucketsCommand()).then(
+    () => true,
+    () => false,
+  )
+}
+
+function clientOf({ accessKeyId, secretAccessKey }: Cluster, endpoint: string): S3Client {
+  const credentials = { accessKeyId, secretAccessKey }
+  return new S3Client({ endpoint, region, credentials, forcePathStyle: true, maxAttempts: 1 })
 }
 
 function configuration(directory: string, clusterId: string, monitorAddress: string, options: CephRgwOptions): string {
@@ -173,10 +189,8 @@ async function makeKeys(run: (program: string, ...args: string[]) => Promise<str
   }
 }
 
-function describeCluster(cluster: Cluster, stop: () => Promise<void>): CephRgw {
+function describeCluster(cluster: Cluster, endpoint: string, stop: () => Promise<void>): CephRgw {
   const { accessKeyId, secretAccessKey } = cluster
-  const endpoint = `http://127.0.0.1:${String(cluster.rgwPort)}`
-  const region = 'us-east-1'
   return {
     endpoint,
     accessKeyId,
@@ -188,8 +202,7 @@ function describeCluster(cluster: Cluster, stop: () => Promise<void>): CephRgw {
       return `s3://${bucket}${prefix === '' ? '' : `/${prefix}`}?${parameters.toString()}`
     },
     createBucket: async (bucket) => {
-      const credentials = { accessKeyId, secretAccessKey }
-      const client = new S3Client({ endpoint, region, credentials, forcePathStyle: true })
+      const client = clientOf(cluster, endpoint)
       await client.send(new CreateBucketCommand({ Bucket: bucket }))
       client.destroy()
     },

@@ -104,18 +104,6 @@ export async function waitUntilReady(
   }
 }
 
-/** Whether something speaks HTTP at `url`; whatever it says. */
-export async function answersHttp(url: string): Promise<boolean> {
-  try {
-    const answer = await fetch(url)
-    await answer.body?.cancel()
-    return true
-  } catch (error) {
-    if (error instanceof TypeError) return false
-    throw error
-  }
-}
-
 /** Runs a short program to its end and gives its output; throws with its messages when it fails. */
 export async function runProgram(program: string, args: readonly string[], directory: string): Promise<string> {
   const [tied, tiedArgs] = tiedToUs(program, args)
@@ -147,6 +135,12 @@ export async function freePort(): Promise<number> {
   })
   return port
 }
+
+/**
+ * A port of 127.0.0.1 where nobody answers: what belongs there (tcpmux) no system has any more, and free ports are never
+ * so low. One from `freePort` may be somebody's a moment later.
+ */
+export const deadPort = 1
 
 /** Tries a start that may fail because somebody took its port. */
 export async function withPortRetries<Result>(start: () => Promise<Result>): Promise<Result> {

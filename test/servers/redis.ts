@@ -22,7 +22,11 @@ export interface TestRedis {
   readonly url: string
   readonly port: number
   readonly socketPath: string
+  /** The one that runs, or ran last. */
   readonly process: ServerProcess
+  /** Kills the server and keeps its port and its directory, for `startAgain`. */
+  kill(): Promise<void>
+  startAgain(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -45,18 +49,42 @@ async function startOnce(options: RedisOptions): Promise<TestRedis> {
   const place = ['--bind', '127.0.0.1', '--port', String(port), '--unixsocket', socketPath, '--dir', directory]
   const keepNothing = ['--save', '', '--appendonly', 'no', '--daemonize', 'no']
   const args = [...place, ...keepNothing, '--maxmemory-policy', 'noeviction', ...(options.args ?? [])]
-  const server = startProcess({ program: 'redis-server', args, directory, name: 'redis' })
-  const stop = async (): Promise<void> => {
-    await server.stop()
-    await removeServerDirectory(directory)
+  const start = async (): Promise<ServerProcess> => {
+    const server = startProcess({ program: 'redis-server', args, directory, name: 'redis' })
+    try {
+      await waitUntilReady(server, 'redis-server', readyPatienceMs, async () => await answersPing(socketPath))
+    } catch (error) {
+      await server.stop()
+      throw error
+    }
+    return server
   }
+  let server: ServerProcess
   try {
-    await waitUntilReady(server, 'redis-server', readyPatienceMs, async () => await answersPing(socketPath))
+    server = await start()
   } catch (error) {
-    await stop()
+    await removeServerDirectory(directory)
     throw error
   }
-  return { url: `redis://127.0.0.1:${String(port)}`, port, socketPath, process: server, stop }
+  return {
+    url: `redis://127.0.0.1:${String(port)}`,
+    port,
+    socketPath,
+    get process() {
+      return server
+    },
+    kill: async () => {
+      process.kill(server.pid, 'SIGKILL')
+      await server.stop()
+    },
+    startAgain: async () => {
+      server = await start()
+    },
+    stop: async () => {
+      await server.stop()
+      await removeServerDirectory(directory)
+    },
+  }
 }
 
 async function answersPing(socketPath: string): Promise<boolean> {

@@ -1,14 +1,14 @@
 import { Worker } from 'bullmq'
-import { jobStalledMax } from '@strata/shared/limits.ts'
+import { jobLockMs, jobStalledMax } from '@strata/shared/limits.ts'
 import { commitJobSchema, commitQueue, type CommitJobResult } from '@strata/shared/queue/commit-job.ts'
 import { ingestJobSchema, ingestQueue, type IngestResult } from '@strata/shared/queue/ingest-job.ts'
 import { parseJob } from '@strata/shared/queue/jobs.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { asId, type SessionId, type SetId } from '@strata/shared/types.ts'
 import { commitSession } from './commit/commit-session.ts'
-import type { QueuePlace } from './gateway/queue-line.ts'
 import { Ingest } from './ingest/ingest-segment.ts'
 import { toJobError } from './queue-error.ts'
+import type { QueuePlace } from './queue-place.ts'
 import { bullConnection } from './redis-connection.ts'
 
 /** Takes jobs from the queues and does them: ingest in a pool of threads, commits one at a time. */
@@ -53,7 +53,14 @@ function startWorker(
         throw toJobError(error)
       }
     },
-    { connection: bullConnection(address), prefix, concurrency, maxStalledCount: jobStalledMax },
+    {
+      connection: bullConnection(address),
+      prefix,
+      concurrency,
+      maxStalledCount: jobStalledMax,
+      lockDuration: jobLockMs,
+      stalledInterval: jobLockMs,
+    },
   )
   // Connection trouble is the guard's to judge; an 'error' event without a listener would end the process.
   worker.on('error', () => undefined)

@@ -17,7 +17,11 @@ export function fromJobError(error: unknown): StrataError {
   try {
     return errorFromDocument(JSON.parse(message))
   } catch {
-    // Not one of ours: the queue's own words, such as "job stalled more than allowable limit".
+    // Not one of ours: the queue's own words.
+    if (message.includes('stalled more than allowable limit')) {
+      const what = 'a job was begun more than once, and each time its worker fell silent before it was done'
+      return new StrataError('E_WORKER_DIED', what, { cause: error })
+    }
     return new StrataError('E_BUG', `a job failed: ${message}`, { cause: error })
   }
 }

@@ -51,7 +51,7 @@ function requireRedisUrl(url: string): string {
 
 const versionMin: readonly [number, number] = [6, 2]
 
-/** Connects once and checks that this Redis can be trusted with jobs: reachable, new enough, never evicting. */
+/** Connects once and checks that this Redis can be trusted with jobs: it lets us in, is new enough, never evicts. */
 export async function checkRedis(address: RedisAddress): Promise<void> {
   const client = connect(address, { ...impatient, lazyConnect: true })
   // What a connection ends with is only that it ended; why, it says in an event.
@@ -64,10 +64,7 @@ export async function checkRedis(address: RedisAddress): Promise<void> {
     // A database that is not there: the connection would go on with another one.
     if (reason !== undefined) throw reason
   } catch (thrown) {
-    const error = reason ?? (thrown as Error)
-    throw new StrataError('E_REDIS_UNREACHABLE', `Redis does not answer at ${describe(address)}: ${error.message}`, {
-      cause: error,
-    })
+    throw redisError(address, reason ?? thrown)
   } finally {
     client.disconnect()
   }
@@ -83,6 +80,20 @@ export async function checkRedis(address: RedisAddress): Promise<void> {
       `Redis at ${describe(address)} has maxmemory-policy ${policy ?? 'unknown'}: it may throw jobs away`,
     )
   }
+}
+
+/** Redis is there and says no: it is full, a replica, broken, or does not know this user. */
+export function isRefusal(error: unknown): error is Error {
+  return error instanceof Error && error.name === 'ReplyError'
+}
+
+/** E_REDIS_REFUSES, E_REDIS_UNREACHABLE. */
+export function redisError(address: RedisAddress, error: unknown): StrataError {
+  const place = describe(address)
+  const reason = error instanceof Error ? error.message : String(error)
+  return isRefusal(error)
+    ? new StrataError('E_REDIS_REFUSES', `Redis at ${place} refuses: ${reason}`, { cause: error })
+    : new StrataError('E_REDIS_UNREACHABLE', `Redis does not answer at ${place}: ${reason}`, { cause: error })
 }
 
 function infoField(info: string, field: string): string | undefined {

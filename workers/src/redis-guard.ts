@@ -1,7 +1,9 @@
 import type { Redis } from 'ioredis'
 import { StrataError } from '@strata/shared/errors.ts'
 import { redisBeatIntervalMs, redisLostMsMax } from '@strata/shared/limits.ts'
-import { connect, describe, patient, type RedisAddress } from './redis-connection.ts'
+import { giveBackClaim, renewClaim } from './queue-claim.ts'
+import type { QueuePlace } from './queue-place.ts'
+import { connect, describe, isRefusal, patient, redisError } from './redis-connection.ts'
 
 export interface GuardOptions {
   /** Resolves when Redis is known to be gone. */
@@ -11,24 +13,43 @@ export interface GuardOptions {
 }
 
 /**
- * Notices when Redis stays away, or is there and does not answer (a process that was stopped, a machine that was paused,
- * packets that go nowhere), so that nobody waits for ever on a queue that is gone: it asks again and again, and what
- * counts is when it was answered last.
+ * Notices when Redis stays away, is there and does not answer (a process that was stopped, a machine that was paused,
+ * packets that go nowhere), or answers and does not take anything (full, a replica, without its disk), so that nobody
+ * waits for ever on a queue that is gone. It renews the claim on the service's queues again and again, and what counts
+ * is when that was done last.
  */
 export class RedisGuard {
   readonly #client: Redis
-  readonly #place: string
+  readonly #place: QueuePlace
   readonly #lostMsMax: number
   readonly #beatIntervalMs: number
-  readonly #beats: NodeJS.Timeout
   readonly #lost: Promise<never>
   readonly #lose: (error: StrataError) => void
+  #beats: NodeJS.Timeout | undefined
   #deadline: NodeJS.Timeout | undefined
   #isAsked = false
+  /** What Redis said to the last beat, when it was no. */
+  #refusal: Error | undefined
 
-  constructor(address: RedisAddress, options: GuardOptions = {}) {
-    this.#client = connect(address, patient)
-    this.#place = describe(address)
+  /** Resolves when the claim is made: whatever is in Redis under this prefix is removed some day, even after a kill. */
+  static async begin(place: QueuePlace, options: GuardOptions = {}): Promise<RedisGuard> {
+    const guard = new RedisGuard(place, options)
+    try {
+      await guard.whileConnected(renewClaim(guard.#client, place.prefix))
+    } catch (error) {
+      guard.close()
+      throw error instanceof StrataError ? error : redisError(place.address, error)
+    }
+    guard.#answered()
+    guard.#beats = setInterval(() => {
+      void guard.#beat()
+    }, guard.#beatIntervalMs)
+    return guard
+  }
+
+  private constructor(place: QueuePlace, options: GuardOptions) {
+    this.#client = connect(place.address, patient)
+    this.#place = place
     this.#lostMsMax = options.lostMsMax ?? redisLostMsMax
     this.#beatIntervalMs = options.beatIntervalMs ?? redisBeatIntervalMs
     const { promise, reject } = Promise.withResolvers<never>()
@@ -36,17 +57,19 @@ export class RedisGuard {
     this.#lost = promise
     this.#lose = reject
     void options.died?.then(reject)
-    this.#beats = setInterval(() => {
-      void this.#beat()
-    }, this.#beatIntervalMs)
     this.#answered()
-    void this.#beat()
   }
 
   /** `work`, unless Redis is lost before: then E_REDIS_LOST. */
   async whileConnected<T>(work: Promise<T>): Promise<T> {
     work.catch(() => undefined)
     return Promise.race([work, this.#lost])
+  }
+
+  /** Once the queues are gone. */
+  async giveBack(): Promise<void> {
+    clearInterval(this.#beats)
+    await this.whileConnected(giveBackClaim(this.#client, this.#place.prefix))
   }
 
   close(): void {
@@ -60,16 +83,18 @@ export class RedisGuard {
     if (this.#isAsked) return
     this.#isAsked = true
     try {
-      await this.#client.ping()
+      await renewClaim(this.#client, this.#place.prefix)
       this.#answered()
-    } catch {
-      // The connection was ended, by us; any answer is none.
+    } catch (error) {
+      // Otherwise the connection was ended, by us.
+      if (isRefusal(error)) this.#refusal = error
     } finally {
       this.#isAsked = false
     }
   }
 
   #answered(): void {
+    this.#refusal = undefined
     this.#waitUntilLast(this.#lostMsMax - this.#beatIntervalMs, () => {
       // This process may itself have been stopped meanwhile: an answer that lies there already is heard before that.
       this.#waitUntilLast(this.#beatIntervalMs, () => {
@@ -84,10 +109,13 @@ export class RedisGuard {
   }
 
   #lostError(): StrataError {
+    const [where, seconds] = [describe(this.#place.address), Math.round(this.#lostMsMax / 1000)]
+    const refusal = this.#refusal
+    if (refusal !== undefined && this.#client.status === 'ready') {
+      const what = `Redis at ${where} has refused to take anything for ${String(seconds)} s: ${refusal.message}`
+      return new StrataError('E_REDIS_REFUSES', what, { cause: refusal })
+    }
     const what = this.#client.status === 'ready' ? 'has not answered' : 'has been away'
-    return new StrataError(
-      'E_REDIS_LOST',
-      `Redis at ${this.#place} ${what} for ${String(Math.round(this.#lostMsMax / 1000))} s`,
-    )
+    return new StrataError('E_REDIS_LOST', `Redis at ${where} ${what} for ${String(seconds)} s`)
   }
 }

@@ -14,9 +14,9 @@ import type { ObjectStore } from '@strata/shared/store/object-store.ts'
 import { openStore } from '@strata/shared/store/open-store.ts'
 import { Gateway } from './gateway/gateway.ts'
 import { JobQueues } from './gateway/job-queues.ts'
-import type { QueuePlace } from './gateway/queue-line.ts'
 import { JobWorkers } from './job-workers.ts'
 import { endsWithin } from './ends-within.ts'
+import { removeLeftQueues, type QueuePlace } from './queue-place.ts'
 import { checkRedis, type RedisAddress } from './redis-connection.ts'
 import { RedisGuard } from './redis-guard.ts'
 import { createHandOver } from './local/hand-over.ts'
@@ -44,6 +44,8 @@ export interface ServiceOptions {
   readonly random: RandomBytes
   /** Told of every failure of the store that is tried again. */
   readonly onRetry?: RetryObserver | undefined
+  /** Told what went wrong beside the work, and does not keep it from being done. */
+  readonly onNote?: ((note: string) => void) | undefined
   /** Once aborted, nothing waits for a store that is away, nor for the limit of its bandwidth. */
   readonly signal?: AbortSignal | undefined
 }
@@ -62,7 +64,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       onRetry,
       signal,
     }),
-    checkRedis(options.redis),
+    prepareRedis(options),
   ])
   const repository = await openRepository(store, keyring, random)
   await requireRestorable(store, keyring)
@@ -70,7 +72,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const handOver = await createHandOver(options.handOverDirectory)
   // Jobs of this service are for its own hand-over directory, so its queues are its own as well.
   const place: QueuePlace = { address: options.redis, prefix: `strata-${randomBytes(8).toString('hex')}` }
-  const guard = new RedisGuard(options.redis, { died: options.redisDied })
+  const guard = await orElse(RedisGuard.begin(place, { died: options.redisDied }), () => handOver.remove())
   const queues = new JobQueues(place, guard)
   const workers = new JobWorkers(repository, place, handOver.path, options.threads)
   const gateway = new Gateway(repository, queues, handOver, clock)
@@ -81,7 +83,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       await inTurn([() => gateway.close(), () => handOver.remove()])
       const closing = inTurn([
         () => guard.whileConnected(workers.close()),
-        () => queues.obliterate(),
+        async () => {
+          await queues.obliterate()
+          await guard.giveBack()
+        },
         () => guard.whileConnected(queues.close()),
         () => {
           guard.close()
@@ -112,6 +117,25 @@ async function requireRestorable(store: ObjectStore, keyring: Keyring): Promise<
   }
   if (!equalBytes(Buffer.from(document.publicKey, 'hex'), keyring.publicKey)) {
     throw new StrataError('E_KEY_FOREIGN', `the keyring's public key is not the one of tenant ${tenantId}`)
+  }
+}
+
+async function prepareRedis({ redis, onNote }: ServiceOptions): Promise<void> {
+  await checkRedis(redis)
+  try {
+    await removeLeftQueues(redis)
+  } catch (error) {
+    // No backup fails for what others have left.
+    onNote?.(`what killed services have left in Redis stays there for now: ${(error as Error).message}`)
+  }
+}
+
+async function orElse<Result>(work: Promise<Result>, undo: () => Promise<void>): Promise<Result> {
+  try {
+    return await work
+  } catch (error) {
+    await undo()
+    throw error
   }
 }
 

@@ -1,28 +1,25 @@
 import { availableParallelism } from 'node:os'
-import { Piscina } from 'piscina'
 import { errorFromDocument } from '@strata/shared/errors.ts'
 import { scanThreadsMax } from '@strata/shared/limits.ts'
-import { threadArguments, threadIdleMs } from '@strata/shared/threads.ts'
+import { ThreadPool } from '@strata/shared/threads/pool.ts'
 import type { ScanAnswer, ScanReply, ScanTask } from './scan-task.ts'
 
 export const scanThreadsDefault = Math.min(availableParallelism(), scanThreadsMax)
 
-/** The threads that read, compare and digest. They start at once, so that opening the session does not delay them. */
+/** The threads that read, compare and digest. One starts at once, so that opening the session does not delay it. */
 export class ScanPool {
   readonly threads: number
-  readonly #pool: Piscina<ScanTask, ScanReply>
+  readonly #pool: ThreadPool<ScanTask, ScanReply>
 
   constructor(threads: number) {
     this.threads = threads
-    this.#pool = new Piscina<ScanTask, ScanReply>({
-      filename: new URL('scan-thread.ts', import.meta.url).href,
-      // The others start when there is work for them: ending a thread that still loads its native code ends the process.
-      minThreads: 1,
-      idleTimeout: threadIdleMs,
-      maxThreads: threads,
-      execArgv: [...threadArguments],
+    this.#pool = new ThreadPool<ScanTask, ScanReply>({
+      module: new URL('scan-thread.ts', import.meta.url),
+      threadsMax: threads,
+      threadsAtOnce: 1,
+      waitsInPlace: true,
       // A thread keeps hardly anything; without this its heap grows to tens of MiB before it is cleaned.
-      resourceLimits: { maxYoungGenerationSizeMb: 4 },
+      youngGenerationMiBMax: 4,
     })
   }
 
@@ -34,6 +31,6 @@ export class ScanPool {
   }
 
   async close(): Promise<void> {
-    await this.#pool.destroy()
+    await this.#pool.close()
   }
 }

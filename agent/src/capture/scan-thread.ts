@@ -5,6 +5,7 @@ import { scanPieceBytes } from '@strata/shared/limits.ts'
 import { alignedBuffer, readDirect } from './direct-read.ts'
 import { readFully } from './read-fully.ts'
 import { blockStates, type OpenSegment, type ScanAnswer, type ScanReply, type ScanTask } from './scan-task.ts'
+import { announceLoaded } from '@strata/shared/threads/loaded.ts'
 
 /**
  * Runs in a thread: reads blocks, recognises zeros, takes digests, compares, and writes what differs into the open
@@ -210,3 +211,5 @@ class SegmentRoom {
 function bufferOver(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
+
+announceLoaded()

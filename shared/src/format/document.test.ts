@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { Type } from 'typebox'
+import * as v from 'valibot'
 import { documentBytesMax } from '../limits.ts'
 import { ascii, ramp } from '../testing/layout.ts'
 import { testIndexKeys } from '../testing/test-repository.ts'
@@ -20,7 +20,7 @@ import {
 
 const keys = testIndexKeys()
 const nonce = ramp(1, 24)
-const schema = Type.Object({ ...documentHead('thing', 2), size: bytesSchema, words: Type.Array(Type.String()) })
+const schema = v.object({ ...documentHead('thing', 2), size: bytesSchema, words: v.array(v.string()) })
 const type = { kind: boxKinds.session, title: 'thing', version: 2, schema } as const
 const thing = { strata: 'thing', version: 2, size: 7, words: ['a', '\u00e4'] } as const
 const value = { ...thing, words: [...thing.words] }
@@ -109,7 +109,7 @@ test('what does not fit its schema is not written either', () => {
 
 test('members that documents share have one form only', () => {
   const check = (member: typeof idSchema | typeof countSchema, content: unknown): boolean => {
-    const holder = { title: 'x', version: 1, schema: Type.Object({ ...documentHead('x', 1), member }) }
+    const holder = { title: 'x', version: 1, schema: v.object({ ...documentHead('x', 1), member }) }
     try {
       parseDocument(holder, 'x', json({ strata: 'x', version: 1, member: content }))
       return true

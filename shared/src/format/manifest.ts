@@ -1,4 +1,5 @@
-import { type Static, Type } from 'typebox'
+import * as v from 'valibot'
+import { type Fitting, hexText, list, optionalMembers, text, wholeNumber } from './schema.ts'
 import { createHash } from 'node:crypto'
 import {
   blockBytesMax,
@@ -26,35 +27,35 @@ import { packNumberMax } from './names.ts'
  * The manifest of a point: published last, by create-if-absent under the set's next sequence number, and never
  * changed. docs/format.md, "Manifests".
  */
-export const kindSchema = Type.Union([Type.Literal('full'), Type.Literal('incremental'), Type.Literal('differential')])
-export type PointKind = Static<typeof kindSchema>
+export const kindSchema = v.picklist(['full', 'incremental', 'differential'])
+export type PointKind = Fitting<typeof kindSchema>
 
 /** What tells a disk from another one, read from the disk itself; members that a disk does not have are absent. */
-export const identitySchema = Type.Object({
+export const identitySchema = optionalMembers({
   /** GUID of a GPT, lower case. */
-  gpt: Type.Optional(Type.String({ maxLength: 36 })),
+  gpt: v.exactOptional(text({ charsMax: 36 })),
   /** Disk signature of an MBR, 8 hex digits. */
-  mbr: Type.Optional(Type.String({ maxLength: 8 })),
+  mbr: v.exactOptional(text({ charsMax: 8 })),
   /** Kind and UUID of a file system that begins the disk, such as `ext4:1c9e…`. */
-  filesystem: Type.Optional(Type.String({ maxLength: 80 })),
+  filesystem: v.exactOptional(text({ charsMax: 80 })),
 })
-export type DiskIdentity = Static<typeof identitySchema>
+export type DiskIdentity = Fitting<typeof identitySchema>
 
-const nameSchema = Type.String({ minLength: 1, maxLength: nameCharsMax })
+const nameSchema = text({ charsMin: 1, charsMax: nameCharsMax })
 
-export const diskSchema = Type.Object({
+export const diskSchema = v.object({
   name: nameSchema,
-  sizeBytes: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }),
-  blockBytes: Type.Integer({ minimum: blockBytesMin, maximum: blockBytesMax }),
+  sizeBytes: wholeNumber(1),
+  blockBytes: wholeNumber(blockBytesMin, blockBytesMax),
   identity: identitySchema,
 })
-export type DiskDescription = Static<typeof diskSchema>
+export type DiskDescription = Fitting<typeof diskSchema>
 
-export const warningSchema = Type.Object({
-  code: Type.String({ maxLength: 64 }),
-  message: Type.String({ maxLength: warningCharsMax }),
+export const warningSchema = v.object({
+  code: text({ charsMax: 64 }),
+  message: text({ charsMax: warningCharsMax }),
 })
-export type Warning = Static<typeof warningSchema>
+export type Warning = Fitting<typeof warningSchema>
 
 /** As many and as much of the warnings as a document has room for, each once: a long path in one must not end a backup. */
 export function keptWarnings(warnings: readonly Warning[]): Warning[] {
@@ -66,40 +67,40 @@ export function keptWarnings(warnings: readonly Warning[]): Warning[] {
   return [...distinct.values()].slice(0, warningsPerPointMax)
 }
 
-export const machineSchema = Type.Object({
-  hostName: Type.String({ maxLength: 255 }),
-  system: Type.String({ maxLength: 255 }),
-  architecture: Type.String({ maxLength: 64 }),
+export const machineSchema = v.object({
+  hostName: text({ charsMax: 255 }),
+  system: text({ charsMax: 255 }),
+  architecture: text({ charsMax: 64 }),
 })
-export type MachineDescription = Static<typeof machineSchema>
+export type MachineDescription = Fitting<typeof machineSchema>
 
 /** The point that a session builds on. */
-export const baseSchema = Type.Object({
+export const baseSchema = v.object({
   point: idSchema,
   sequence: sequenceSchema,
   /** SHA-256 of the manifest object. */
   manifestDigest: digestHexSchema,
 })
-export type BasePoint = Static<typeof baseSchema>
+export type BasePoint = Fitting<typeof baseSchema>
 
 /** Where the root lies: a range of a page pack of the chain. */
-export const rootPlaceSchema = Type.Object({
+export const rootPlaceSchema = v.object({
   session: idSchema,
-  number: Type.Integer({ minimum: 0, maximum: packNumberMax }),
-  attempt: Type.String({ pattern: '^[0-9a-f]{16}$' }),
+  number: wholeNumber(0, packNumberMax),
+  attempt: hexText(8),
   offset: countSchema,
-  length: Type.Integer({ minimum: 1, maximum: boxOverheadBytes + rootBytesMax }),
+  length: wholeNumber(1, boxOverheadBytes + rootBytesMax),
 })
 
-export const consistencySchema = Type.Union([
+export const consistencySchema = v.picklist([
   /** The source did not change while it was read. */
-  Type.Literal('unchanged'),
+  'unchanged',
   /** It did, and the operator wanted the point all the same. */
-  Type.Literal('changing'),
+  'changing',
 ])
-export type Consistency = Static<typeof consistencySchema>
+export type Consistency = Fitting<typeof consistencySchema>
 
-export const manifestSchema = Type.Object({
+export const manifestSchema = v.object({
   ...documentHead('manifest', 1),
   /** The id of the point, which is that of its session. */
   point: idSchema,
@@ -107,32 +108,32 @@ export const manifestSchema = Type.Object({
   chain: idSchema,
   sequence: sequenceSchema,
   kind: kindSchema,
-  base: Type.Union([baseSchema, Type.Null()]),
+  base: v.nullable(baseSchema),
   /** The full that the chain began with; null for a full itself. So nothing walks a chain to find it. */
-  full: Type.Union([baseSchema, Type.Null()]),
+  full: v.nullable(baseSchema),
   /** SHA-256 of the manifest with the sequence number before this one; null for the first of a set. */
-  previous: Type.Union([digestHexSchema, Type.Null()]),
+  previous: v.nullable(digestHexSchema),
   /** By the store's clock, when the manifest was about to be written. */
   createdAt: instantSchema,
   /** By the endpoint's clock, when the disks began to be read. */
   capturedAt: instantSchema,
   consistency: consistencySchema,
   machine: machineSchema,
-  disks: Type.Array(Type.Object({ ...diskSchema.properties, contentRoot: digestHexSchema }), {
-    minItems: 1,
-    maxItems: disksPerSetMax,
+  disks: list(v.object({ ...diskSchema.entries, contentRoot: digestHexSchema }), {
+    min: 1,
+    max: disksPerSetMax,
   }),
   root: rootPlaceSchema,
-  statistics: Type.Object({
+  statistics: v.object({
     scannedBytes: bytesSchema,
     changedBytes: bytesSchema,
     /** Bytes of the packs and page packs that this session stored. */
     storedBytes: bytesSchema,
     segments: countSchema,
   }),
-  warnings: Type.Array(warningSchema, { maxItems: warningsPerPointMax }),
+  warnings: list(warningSchema, { max: warningsPerPointMax }),
 })
-export type Manifest = Static<typeof manifestSchema>
+export type Manifest = Fitting<typeof manifestSchema>
 
 export const manifestType = {
   kind: boxKinds.manifest,

@@ -1,4 +1,5 @@
-import { type Static, Type } from 'typebox'
+import * as v from 'valibot'
+import { type Fitting, hexText, list, text, wholeNumber } from './schema.ts'
 import { disksPerSetMax, nameCharsMax, pointsPerSetMax, segmentsPerSessionMax, warningsPerPointMax } from '../limits.ts'
 import { boxKinds } from './box.ts'
 import { bytesSchema, digestHexSchema, documentHead, idSchema, instantSchema, type DocumentType } from './document.ts'
@@ -8,31 +9,31 @@ import { baseSchema, consistencySchema, diskSchema, kindSchema, machineSchema, w
  * A session's two documents: `open` is written when it begins, `end` when the agent has sent everything. Together they
  * say all that a commit needs to know, so that jobs can be made anew from the bucket. docs/format.md, "Sessions".
  */
-export const wrappedKeySchema = Type.Object({
+export const wrappedKeySchema = v.object({
   keyId: idSchema,
-  encapsulated: Type.String({ pattern: '^[0-9a-f]{64}$' }),
-  sealed: Type.String({ pattern: '^[0-9a-f]{96}$' }),
+  encapsulated: hexText(32),
+  sealed: hexText(48),
 })
 
-export const sessionSchema = Type.Object({
+export const sessionSchema = v.object({
   ...documentHead('session', 1),
   session: idSchema,
-  setName: Type.String({ minLength: 1, maxLength: nameCharsMax }),
+  setName: text({ charsMin: 1, charsMax: nameCharsMax }),
   kind: kindSchema,
   chain: idSchema,
   /** null for a full: its base is the empty map. */
-  base: Type.Union([baseSchema, Type.Null()]),
+  base: v.nullable(baseSchema),
   /** Highest sequence number of the set when the session was opened; 0 when it had none. */
-  sequenceAtOpen: Type.Integer({ minimum: 0, maximum: pointsPerSetMax }),
-  disks: Type.Array(diskSchema, { minItems: 1, maxItems: disksPerSetMax }),
+  sequenceAtOpen: wholeNumber(0, pointsPerSetMax),
+  disks: list(diskSchema, { min: 1, max: disksPerSetMax }),
   /** The session's data key, sealed to the tenant. */
   dataKey: wrappedKeySchema,
   /** By the store's clock. */
   openedAt: instantSchema,
   expiresAt: instantSchema,
-  warnings: Type.Array(warningSchema, { maxItems: warningsPerPointMax }),
+  warnings: list(warningSchema, { max: warningsPerPointMax }),
 })
-export type Session = Static<typeof sessionSchema>
+export type Session = Fitting<typeof sessionSchema>
 
 export const sessionType = {
   kind: boxKinds.session,
@@ -41,21 +42,21 @@ export const sessionType = {
   schema: sessionSchema,
 } satisfies DocumentType<typeof sessionSchema>
 
-export const sessionEndSchema = Type.Object({
+export const sessionEndSchema = v.object({
   ...documentHead('session-end', 1),
   session: idSchema,
   /** Segments are numbered from 0 without gaps. */
-  segments: Type.Integer({ minimum: 0, maximum: segmentsPerSessionMax }),
+  segments: wholeNumber(0, segmentsPerSessionMax),
   /** One a disk, in the order of the session. */
-  contentRoots: Type.Array(digestHexSchema, { minItems: 1, maxItems: disksPerSetMax }),
+  contentRoots: list(digestHexSchema, { min: 1, max: disksPerSetMax }),
   capturedAt: instantSchema,
   consistency: consistencySchema,
   machine: machineSchema,
   scannedBytes: bytesSchema,
   changedBytes: bytesSchema,
-  warnings: Type.Array(warningSchema, { maxItems: warningsPerPointMax }),
+  warnings: list(warningSchema, { max: warningsPerPointMax }),
 })
-export type SessionEnd = Static<typeof sessionEndSchema>
+export type SessionEnd = Fitting<typeof sessionEndSchema>
 
 export const sessionEndType = {
   kind: boxKinds.sessionEnd,

@@ -1,4 +1,5 @@
-import { type Static, Type } from 'typebox'
+import * as v from 'valibot'
+import { type Fitting, hexText, list, text, wholeNumber } from '../format/schema.ts'
 import { hasCode, invariant, StrataError } from '../errors.ts'
 import { documentHead, idSchema, parseDocument } from '../format/document.ts'
 import { keyBytes } from '../format/xaes.ts'
@@ -16,22 +17,22 @@ export interface Keyring extends IngestKeys {
   readonly tenantName: string
 }
 
-const hexKeySchema = Type.String({ pattern: `^[0-9a-f]{${String(2 * keyBytes)}}$` })
-const generationSchema = Type.Integer({ minimum: firstGeneration, maximum: 2 ** 32 - 1 })
+const hexKeySchema = hexText(keyBytes)
+const generationSchema = wholeNumber(firstGeneration, 2 ** 32 - 1)
 
-const keyringSchema = Type.Object({
+const keyringSchema = v.object({
   ...documentHead('keyring', 1),
   repositoryId: idSchema,
   tenantId: idSchema,
-  tenantName: Type.String({ minLength: 1, maxLength: nameCharsMax }),
+  tenantName: text({ charsMin: 1, charsMax: nameCharsMax }),
   publicKey: hexKeySchema,
   currentGeneration: generationSchema,
-  indexKeys: Type.Array(Type.Object({ generation: generationSchema, key: hexKeySchema }), {
-    minItems: 1,
-    maxItems: indexKeyGenerationsMax,
+  indexKeys: list(v.object({ generation: generationSchema, key: hexKeySchema }), {
+    min: 1,
+    max: indexKeyGenerationsMax,
   }),
 })
-type KeyringDocument = Static<typeof keyringSchema>
+type KeyringDocument = Fitting<typeof keyringSchema>
 const keyringType = { title: 'keyring', version: 1, schema: keyringSchema }
 
 /**

@@ -1,5 +1,6 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
-import { type Static, Type } from 'typebox'
+import * as v from 'valibot'
+import { type Fitting, hexText, list, matching, wholeNumber } from '../format/schema.ts'
 import { invariant, StrataError } from '../errors.ts'
 import { concatBytes, damaged, equalBytes } from '../format/bytes.ts'
 import { documentHead, idSchema, parseDocument } from '../format/document.ts'
@@ -29,18 +30,18 @@ import type { TenantPrivateKey } from './tenant-private-key.ts'
  * authenticates everything before it with a key that follows from the private key. Whoever unlocks checks it before
  * any index key is used.
  */
-const generationSchema = Type.Integer({ minimum: 1, maximum: 2 ** 32 - 1 })
-const positiveSchema = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER })
-const key32Schema = hexSchema(32)
-const nonceSchema = hexSchema(24)
+const generationSchema = wholeNumber(1, 2 ** 32 - 1)
+const positiveSchema = wholeNumber(1)
+const key32Schema = hexText(32)
+const nonceSchema = hexText(24)
 /** 32 bytes and the tag. */
-const sealedKeySchema = hexSchema(48)
+const sealedKeySchema = hexText(48)
 const utf8BytesPerCharMax = 3
 const tagBytes = 16
 
-const passphraseWrapSchema = Type.Object({
-  kind: Type.Literal('passphrase'),
-  kdf: Type.Literal('scrypt'),
+const passphraseWrapSchema = v.object({
+  kind: v.literal('passphrase'),
+  kdf: v.literal('scrypt'),
   N: positiveSchema,
   r: positiveSchema,
   p: positiveSchema,
@@ -48,66 +49,66 @@ const passphraseWrapSchema = Type.Object({
   nonce: nonceSchema,
   sealed: sealedKeySchema,
 })
-export type PassphraseWrap = Static<typeof passphraseWrapSchema>
+export type PassphraseWrap = Fitting<typeof passphraseWrapSchema>
 
-const keyFileWrapSchema = Type.Object({
-  kind: Type.Literal('keyFile'),
-  kdf: Type.Literal('hkdf-sha256'),
+const keyFileWrapSchema = v.object({
+  kind: v.literal('keyFile'),
+  kdf: v.literal('hkdf-sha256'),
   salt: key32Schema,
   nonce: nonceSchema,
   sealed: sealedKeySchema,
 })
-export type KeyFileWrap = Static<typeof keyFileWrapSchema>
+export type KeyFileWrap = Fitting<typeof keyFileWrapSchema>
 export type PrivateKeyWrap = PassphraseWrap | KeyFileWrap
 
-const tenantKeysSchema = Type.Object({
+const tenantKeysSchema = v.object({
   ...documentHead('tenant-keys', 1),
   /** The number in the object's name, from 1. */
-  revision: Type.Integer({ minimum: 1, maximum: tenantKeysRevisionMax }),
+  revision: wholeNumber(1, tenantKeysRevisionMax),
   repositoryId: idSchema,
   tenantId: idSchema,
   publicKey: key32Schema,
   /** Sealed with the index key of `generation`. */
-  tenantName: Type.Object({
+  tenantName: v.object({
     generation: generationSchema,
     nonce: nonceSchema,
-    sealed: Type.String({
-      pattern: `^([0-9a-f]{2}){${String(tagBytes + 1)},${String(tagBytes + nameCharsMax * utf8BytesPerCharMax)}}$`,
-    }),
+    sealed: matching(
+      new RegExp(`^([0-9a-f]{2}){${String(tagBytes + 1)},${String(tagBytes + nameCharsMax * utf8BytesPerCharMax)}}$`),
+    ),
   }),
   /** In ascending order; the last is the current one. */
-  indexKeys: Type.Array(
-    Type.Object({ generation: generationSchema, encapsulated: key32Schema, sealed: sealedKeySchema }),
-    { minItems: 1, maxItems: indexKeyGenerationsMax },
-  ),
-  privateKeyWraps: Type.Array(Type.Union([passphraseWrapSchema, keyFileWrapSchema]), {
-    minItems: 1,
-    maxItems: privateKeyWrapsMax,
+  indexKeys: list(v.object({ generation: generationSchema, encapsulated: key32Schema, sealed: sealedKeySchema }), {
+    min: 1,
+    max: indexKeyGenerationsMax,
+  }),
+  privateKeyWraps: list(v.union([passphraseWrapSchema, keyFileWrapSchema]), {
+    min: 1,
+    max: privateKeyWrapsMax,
   }),
   mac: key32Schema,
 })
-export type TenantKeysDocument = Static<typeof tenantKeysSchema>
+export type TenantKeysDocument = Fitting<typeof tenantKeysSchema>
 
 /** With every member as long as the schema lets it be; no character of it needs more than one byte. */
 function largestDocumentBytes(): number {
   const spelledBytes = (value: unknown): number => JSON.stringify(value).length
-  const hex = (byteCount: number): string => 'f'.repeat(2 * byteCount)
+  const spelled = (byteCount: number): string => 'f'.repeat(2 * byteCount)
   const generation = 2 ** 32 - 1
   const number = Number.MAX_SAFE_INTEGER
-  const wrap = { salt: hex(32), nonce: hex(24), sealed: hex(48) }
+  const wrap = { salt: spelled(32), nonce: spelled(24), sealed: spelled(48) }
   const document: TenantKeysDocument = {
     strata: 'tenant-keys',
     version: 1,
     revision: tenantKeysRevisionMax,
-    repositoryId: hex(16),
-    tenantId: hex(16),
-    publicKey: hex(32),
-    tenantName: { generation, nonce: hex(24), sealed: hex(tagBytes + nameCharsMax * utf8BytesPerCharMax) },
+    repositoryId: spelled(16),
+    tenantId: spelled(16),
+    publicKey: spelled(32),
+    tenantName: { generation, nonce: spelled(24), sealed: spelled(tagBytes + nameCharsMax * utf8BytesPerCharMax) },
     indexKeys: [],
     privateKeyWraps: [],
-    mac: hex(32),
+    mac: spelled(32),
   }
-  const indexKey = { generation, encapsulated: hex(32), sealed: hex(48) }
+  const indexKey = { generation, encapsulated: spelled(32), sealed: spelled(48) }
   const passphraseWrap = { kind: 'passphrase', kdf: 'scrypt', N: number, r: number, p: number, ...wrap }
   const comma = 1
   return (
@@ -214,8 +215,4 @@ function requireScryptBounds(name: string, { N, r, p }: PassphraseWrap): void {
 
 export function scryptMemoryBytes(N: number, r: number): number {
   return 128 * N * r
-}
-
-function hexSchema(byteCount: number) {
-  return Type.String({ pattern: `^[0-9a-f]{${String(2 * byteCount)}}$` })
 }

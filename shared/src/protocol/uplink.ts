@@ -38,7 +38,8 @@ export interface OfferedDisk {
 /** A point of the set that this machine has made, or built on: number and manifest digest. */
 export type RememberedPoint = Pick<BasePoint, 'sequence' | 'manifestDigest'>
 
-export interface OpenedSession {
+/** What an agent is told of its session; everything here can be sent over a wire. */
+export interface SessionInfo {
   readonly session: SessionId
   readonly set: SetId
   readonly chain: ChainId
@@ -57,7 +58,9 @@ export interface OpenedSession {
   readonly spoolDirectory: string
   /** Block bytes that one segment may hold. */
   readonly segmentBytesMax: number
+}
 
+export interface OpenedSession extends SessionInfo {
   /**
    * Says what this machine remembers of the set, at most `disksPerSetMax` points. Resolves with a warning for each of
    * them that the store does not have any more: the store alone cannot show that its newest points were taken away.

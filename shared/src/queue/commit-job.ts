@@ -1,4 +1,5 @@
-import { type Static, Type } from 'typebox'
+import * as v from 'valibot'
+import { type Fitting } from '../format/schema.ts'
 import { jobPlace } from './jobs.ts'
 
 /**
@@ -11,8 +12,8 @@ import { jobPlace } from './jobs.ts'
  */
 export const commitQueue = 'commit'
 
-export const commitJobSchema = Type.Object(jobPlace)
-export type CommitJob = Static<typeof commitJobSchema>
+export const commitJobSchema = v.object(jobPlace)
+export type CommitJob = Fitting<typeof commitJobSchema>
 
 /** The rest is in the manifest. */
 export interface CommitJobResult {

@@ -1,4 +1,5 @@
-import { type Static, Type } from 'typebox'
+import * as v from 'valibot'
+import { type Fitting, matching } from '../format/schema.ts'
 import { idSchema } from '../format/document.ts'
 import { jobPlace, segmentNumberSchema } from './jobs.ts'
 
@@ -13,16 +14,16 @@ import { jobPlace, segmentNumberSchema } from './jobs.ts'
  */
 export const ingestQueue = 'ingest'
 
-export const ingestJobSchema = Type.Object({
+export const ingestJobSchema = v.object({
   ...jobPlace,
   chain: idSchema,
   segment: segmentNumberSchema,
   /** The session's directory in the worker's own hand-over directory; its data key lies there too. */
-  handOver: Type.String({ pattern: '^session-[A-Za-z0-9]{6}$' }),
+  handOver: matching(/^session-[A-Za-z0-9]{6}$/),
   /** The segment in it. */
-  segmentFile: Type.String({ pattern: '^[0-9a-f]{32}-[0-9]{1,10}\\.segment$' }),
+  segmentFile: matching(/^[0-9a-f]{32}-[0-9]{1,10}\.segment$/),
 })
-export type IngestJob = Static<typeof ingestJobSchema>
+export type IngestJob = Fitting<typeof ingestJobSchema>
 
 export interface IngestResult {
   readonly packBytes: number

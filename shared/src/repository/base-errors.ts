@@ -1,4 +1,5 @@
 import { hasCode, StrataError } from '../errors.ts'
+import { damageCodes } from './damage-codes.ts'
 
 /** Whoever builds on a point that cannot be read has a way on that a reader does not have. */
 const hint =
@@ -20,15 +21,5 @@ export async function readingBase<Result>(work: Promise<Result>): Promise<Result
 
 /** What a newer program wrote is not damaged: its hint says to upgrade. */
 function isDamage(error: unknown): error is StrataError {
-  return hasCode(
-    error,
-    'E_OBJECT_MISSING',
-    'E_OBJECT_TRUNCATED',
-    'E_OBJECT_ARCHIVED',
-    'E_FORMAT_DAMAGED',
-    'E_FORMAT_KIND',
-    'E_SEAL_BROKEN',
-    'E_DIGEST_MISMATCH',
-    'E_HISTORY_BROKEN',
-  )
+  return hasCode(error, ...damageCodes, 'E_HISTORY_BROKEN')
 }

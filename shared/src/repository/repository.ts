@@ -1,4 +1,5 @@
-import { type Static, Type } from 'typebox'
+import * as v from 'valibot'
+import { type Fitting, wholeNumber } from '../format/schema.ts'
 import type { RandomBytes } from '../clock.ts'
 import { hasCode, StrataError } from '../errors.ts'
 import { documentHead, idSchema, instantSchema, parseDocument } from '../format/document.ts'
@@ -12,14 +13,14 @@ import type { ObjectStore } from '../store/object-store.ts'
 import { idBytes, idFromBytes, type Id, type SetId, type TenantId } from '../types.ts'
 
 /** The repository's own document: plain, written once by `strata init`. docs/format.md, "Repository". */
-const repositorySchema = Type.Object({
+const repositorySchema = v.object({
   ...documentHead('repository', 1),
   repository: idSchema,
   /** Version of the format that writers use; raised only when every reader can read it. */
-  writeVersion: Type.Integer({ minimum: 1 }),
+  writeVersion: wholeNumber(1),
   createdAt: instantSchema,
 })
-export type RepositoryDocument = Static<typeof repositorySchema>
+export type RepositoryDocument = Fitting<typeof repositorySchema>
 const writeVersion = 1
 const repositoryType = { title: 'repository', version: 1, schema: repositorySchema } as const
 

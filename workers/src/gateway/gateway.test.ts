@@ -4,18 +4,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { StrataError } from '@strata/shared/errors.ts'
-import { ContentRootBuilder, zeroDigest } from '@strata/shared/format/digest.ts'
-import type { FinishRequest } from '@strata/shared/protocol/uplink.ts'
+import type { SessionInfo } from '@strata/shared/protocol/uplink.ts'
 import { isReadable, listPoints } from '@strata/shared/repository/points.ts'
 import { Repository } from '@strata/shared/repository/repository.ts'
 import type { ObjectStore } from '@strata/shared/store/object-store.ts'
 import { storeWith } from '@strata/shared/testing/store-with.ts'
 import { makeTestRepository, seededRandom, standingClock } from '@strata/shared/testing/test-repository.ts'
 import { commitSession } from '../commit/commit-session.ts'
-import { Gateway, type SessionInfo } from './gateway.ts'
+import { endOfZeroSession, zeroSession } from '../testing/zero-session.ts'
+import { Gateway } from './gateway.ts'
 import type { JobQueues } from './job-queues.ts'
-
-const disk = { name: 'disk', sizeBytes: 65_536, identity: {}, blockBytes: 65_536 }
 
 interface Bench {
   readonly gateway: Gateway
@@ -43,23 +41,7 @@ async function bench(
   const queues = { commit: around(commit) } as unknown as JobQueues
   const handOver = { path, segmentBytes: 1024 * 1024, remove: () => Promise.resolve() }
   const gateway = new Gateway(repository, queues, handOver, standingClock)
-  return { gateway, repository, session: await gateway.open({ setName: 'machine', kind: 'auto', disks: [disk] }) }
-}
-
-/** The end of a session that found nothing but zeros. */
-function endOf({ treeDigestKey }: SessionInfo): FinishRequest {
-  const root = new ContentRootBuilder(Buffer.from(treeDigestKey), disk)
-  root.push(zeroDigest)
-  return {
-    segments: 0,
-    contentRoots: [root.finish()],
-    capturedAt: '2026-01-01T00:00:00.000Z',
-    consistency: 'unchanged',
-    machine: { hostName: '', system: '', architecture: '' },
-    scannedBytes: disk.sizeBytes,
-    changedBytes: 0,
-    warnings: [],
-  }
+  return { gateway, repository, session: await gateway.open(zeroSession) }
 }
 
 async function pointsOf(repository: Repository): Promise<string[]> {
@@ -74,14 +56,14 @@ test('a point that was published is reported, though Redis was lost before it co
     await commit(...parameters)
     throw redisLost()
   })
-  const committed = await gateway.finish(session.session, endOf(session))
+  const committed = await gateway.finish(session.session, endOfZeroSession(session))
   assert.equal(committed.point, session.session)
   assert.deepEqual(await pointsOf(repository), [session.session])
 })
 
 test('Redis that is lost before anything was published ends the run', async (t) => {
   const { gateway, repository, session } = await bench(t, () => () => Promise.reject(redisLost()))
-  await assert.rejects(gateway.finish(session.session, endOf(session)), { code: 'E_REDIS_LOST' })
+  await assert.rejects(gateway.finish(session.session, endOfZeroSession(session)), { code: 'E_REDIS_LOST' })
   assert.deepEqual(await pointsOf(repository), [])
 })
 
@@ -92,7 +74,7 @@ test('what cannot be cleared away after the commit is a warning: the point is ma
     (commit) => commit,
     () => ({ delete: away }),
   )
-  const committed = await gateway.finish(session.session, endOf(session))
+  const committed = await gateway.finish(session.session, endOfZeroSession(session))
   assert.deepEqual(
     committed.warnings.map(({ code }) => code),
     ['W_LEFT_OVER'],

@@ -3,13 +3,7 @@ import type { Clock } from '@strata/shared/clock.ts'
 import { hasCode, invariant, StrataError, toStrataError } from '@strata/shared/errors.ts'
 import { concatBytes } from '@strata/shared/format/bytes.ts'
 import { encodeDocument } from '@strata/shared/format/document.ts'
-import {
-  keptWarnings,
-  type BasePoint,
-  type DiskDescription,
-  type PointKind,
-  type Warning,
-} from '@strata/shared/format/manifest.ts'
+import { keptWarnings, type DiskDescription, type PointKind, type Warning } from '@strata/shared/format/manifest.ts'
 import { packsPrefix, sessionEndName, sessionName, type SessionPlace } from '@strata/shared/format/names.ts'
 import { sessionEndType, sessionType, type Session, type SessionEnd } from '@strata/shared/format/session.ts'
 import { createDataKey } from '@strata/shared/keys/data-keys.ts'
@@ -23,13 +17,19 @@ import {
   sendingsPerSegmentMax,
   sessionLifeMs,
 } from '@strata/shared/limits.ts'
-import type { CommittedPoint, FinishRequest, OpenRequest, RememberedPoint } from '@strata/shared/protocol/uplink.ts'
+import type {
+  CommittedPoint,
+  FinishRequest,
+  OpenRequest,
+  RememberedPoint,
+  SessionInfo,
+} from '@strata/shared/protocol/uplink.ts'
 import { readingBase } from '@strata/shared/repository/base-errors.ts'
 import { PointMap } from '@strata/shared/repository/point-map.ts'
 import { baseOf, fullOf, latestPoint, latestSequence, readPoint, type Point } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { requireSetName } from '@strata/shared/set-name.ts'
-import { asId, idBytes, idFromBytes, type ChainId, type SessionId, type SetId } from '@strata/shared/types.ts'
+import { asId, idBytes, idFromBytes, type ChainId, type SessionId } from '@strata/shared/types.ts'
 import { findPublished, type CommitResult } from '../commit/commit-session.ts'
 import { cutHistory } from './cut-history.ts'
 import { endsWithin } from '../ends-within.ts'
@@ -37,21 +37,6 @@ import { describeNewDisks, judgeDisks } from './disk-rules.ts'
 import type { HandOver } from '../local/hand-over.ts'
 import { createSessionHandOver, removeSessionHandOver, type SessionHandOver } from '../local/session-hand-over.ts'
 import type { JobQueues } from './job-queues.ts'
-
-/** What an agent is told of its session; everything here can be sent over a wire. */
-export interface SessionInfo {
-  readonly session: SessionId
-  readonly set: SetId
-  readonly chain: ChainId
-  readonly kind: PointKind
-  readonly base: BasePoint | null
-  readonly disks: readonly DiskDescription[]
-  readonly blockDigestKey: Uint8Array
-  readonly treeDigestKey: Uint8Array
-  readonly warnings: readonly Warning[]
-  readonly spoolDirectory: string
-  readonly segmentBytesMax: number
-}
 
 interface OpenSession {
   readonly place: SessionPlace

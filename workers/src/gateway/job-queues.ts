@@ -1,7 +1,8 @@
 import { commitJobId, commitQueue, type CommitJob, type CommitJobResult } from '@strata/shared/queue/commit-job.ts'
 import { ingestJobId, ingestQueue, type IngestJob, type IngestResult } from '@strata/shared/queue/ingest-job.ts'
 import type { RedisGuard } from '../redis-guard.ts'
-import { QueueLine, type QueuePlace } from './queue-line.ts'
+import type { QueuePlace } from '../queue-place.ts'
+import { QueueLine } from './queue-line.ts'
 
 /** Gives jobs to the workers and waits for their answers. */
 export class JobQueues {

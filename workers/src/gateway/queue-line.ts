@@ -1,15 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Queue, QueueEvents, type JobsOptions } from 'bullmq'
+import { Queue, QueueEvents, type Job, type JobsOptions } from 'bullmq'
 import { StrataError } from '@strata/shared/errors.ts'
 import { jobAttemptsMax, jobCheckIntervalMs } from '@strata/shared/limits.ts'
 import { fromJobError } from '../queue-error.ts'
-import { bullConnection, type RedisAddress } from '../redis-connection.ts'
-
-/** Where queues live: a Redis, and a prefix that keeps one installation (or one run) apart from others. */
-export interface QueuePlace {
-  readonly address: RedisAddress
-  readonly prefix: string
-}
+import type { QueuePlace } from '../queue-place.ts'
+import { bullConnection, isRefusal } from '../redis-connection.ts'
 
 const options: JobsOptions = {
   attempts: jobAttemptsMax,
@@ -63,7 +58,8 @@ export class QueueLine {
 
   async #added(jobId: string, data: unknown, over: AbortSignal): Promise<unknown> {
     await this.#events.waitUntilReady()
-    await this.#queue.add(this.#name, data, { ...options, jobId })
+    const add = (): Promise<unknown> => this.#queue.add(this.#name, data, { ...options, jobId })
+    while ((await unlessRefused(add())) === refused) await patience(over)
     return await this.#looked(jobId, over)
   }
 
@@ -73,9 +69,10 @@ export class QueueLine {
    */
   async #looked(jobId: string, over: AbortSignal): Promise<unknown> {
     for (let misses = 0; misses < 2;) {
-      await sleep(jobCheckIntervalMs, undefined, { signal: over })
-      const state = await this.#queue.getJobState(jobId)
-      const job = await this.#queue.getJob(jobId)
+      await patience(over)
+      const found = await unlessRefused(this.#find(jobId))
+      if (found === refused) continue
+      const { state, job } = found
       if (job !== undefined && state === 'completed') return job.returnvalue
       if (job !== undefined && state === 'failed') throw new Error(job.failedReason)
       misses = job === undefined ? misses + 1 : 0
@@ -84,6 +81,10 @@ export class QueueLine {
       'E_REDIS_LOST',
       `Redis does not know job ${jobId} any more: it was emptied, or came back without its data`,
     )
+  }
+
+  async #find(jobId: string): Promise<{ state: string; job: Job | undefined }> {
+    return { state: await this.#queue.getJobState(jobId), job: (await this.#queue.getJob(jobId)) as Job | undefined }
   }
 
   async obliterate(): Promise<void> {
@@ -97,4 +98,20 @@ export class QueueLine {
     }
     await Promise.all([this.#queue.close(), this.#events.close()])
   }
+}
+
+const refused = Symbol('refused')
+
+/** What Redis refuses now it may take in a moment: for how long it may refuse is the guard's to judge. */
+async function unlessRefused<Answer>(request: Promise<Answer>): Promise<Answer | typeof refused> {
+  try {
+    return await request
+  } catch (error) {
+    if (isRefusal(error)) return refused
+    throw error
+  }
+}
+
+async function patience(over: AbortSignal): Promise<void> {
+  await sleep(jobCheckIntervalMs, undefined, { signal: over })
 }

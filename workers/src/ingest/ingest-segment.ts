@@ -1,5 +1,4 @@
 import { join } from 'node:path'
-import { Piscina } from 'piscina'
 import { errorFromDocument, StrataError } from '@strata/shared/errors.ts'
 import { decodeDocument, documentObjectBytesMax } from '@strata/shared/format/document.ts'
 import { attemptFromBytes, packName, sessionName, type SessionPlace } from '@strata/shared/format/names.ts'
@@ -8,7 +7,7 @@ import type { IngestJob, IngestResult } from '@strata/shared/queue/ingest-job.ts
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { asId, type ChainId, type SessionId, type SetId } from '@strata/shared/types.ts'
 import type { SegmentAnswer, SegmentTask } from './ingest-thread.ts'
-import { threadArguments } from '@strata/shared/threads.ts'
+import { ThreadPool } from '@strata/shared/threads/pool.ts'
 import { readDataKey } from '../local/session-hand-over.ts'
 import { packRoomBytes } from './pack-room.ts'
 
@@ -21,7 +20,7 @@ const sessionsKeptMax = 64
 export class Ingest {
   readonly #repository: Repository
   readonly #handOverDirectory: string
-  readonly #pool: Piscina<SegmentTask, SegmentAnswer>
+  readonly #pool: ThreadPool<SegmentTask, SegmentAnswer>
   readonly #sessions = new Map<string, Promise<Session>>()
   /** Memory for packs, used again: as much as there were jobs at a time. */
   readonly #rooms: ArrayBuffer[] = []
@@ -29,13 +28,13 @@ export class Ingest {
   constructor(repository: Repository, handOverDirectory: string, threads: number) {
     this.#repository = repository
     this.#handOverDirectory = handOverDirectory
-    this.#pool = new Piscina<SegmentTask, SegmentAnswer>({
-      filename: new URL('./ingest-thread.ts', import.meta.url).href,
-      minThreads: threads,
-      maxThreads: threads,
-      execArgv: [...threadArguments],
-      // Threads pass SharedArrayBuffer waits by messages: an idle thread then costs no CPU.
-      atomics: 'disabled',
+    this.#pool = new ThreadPool<SegmentTask, SegmentAnswer>({
+      module: new URL('./ingest-thread.ts', import.meta.url),
+      threadsMax: threads,
+      // A backup that finds nothing new needs none.
+      threadsAtOnce: 0,
+      // By messages: an idle thread then costs no CPU.
+      waitsInPlace: false,
     })
   }
 
@@ -77,7 +76,7 @@ export class Ingest {
   }
 
   async close(): Promise<void> {
-    await this.#pool.close()
+    await this.#pool.close({ letEnd: true })
   }
 
   /** Session documents never change, so one read serves all segments of a session. */

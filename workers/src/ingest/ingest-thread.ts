@@ -24,6 +24,7 @@ import { nonceBytes, SaltedNonces, SealingKey } from '@strata/shared/format/xaes
 import { blockBytesMax, handOverFileBytesMax } from '@strata/shared/limits.ts'
 import { idToBytes } from '@strata/shared/types.ts'
 import { handOverError } from '../local/hand-over-errors.ts'
+import { announceLoaded } from '@strata/shared/threads/loaded.ts'
 
 /**
  * The work on one segment, in a thread of the ingest pool: open it, check every digest, compress, seal, and put the
@@ -239,3 +240,5 @@ class PackBuilder {
     this.#pieces.push({ offset, length, hash: sealedHash(this.#room.subarray(offset, this.#size)) })
   }
 }
+
+announceLoaded()

@@ -1,9 +1,8 @@
 import { fork } from 'node:child_process'
 import { availableParallelism } from 'node:os'
 import { ingestThreadsMax } from '@strata/shared/limits.ts'
-import type { OpenedSession, Uplink } from '@strata/shared/protocol/uplink.ts'
+import type { OpenedSession, SessionInfo, Uplink } from '@strata/shared/protocol/uplink.ts'
 import type { StoreTotals } from '@strata/shared/store/decorators/metrics.ts'
-import type { SessionInfo } from '../gateway/gateway.ts'
 import { ServiceChannel } from './service-channel.ts'
 
 /** A service of our own for one run: a process with gateway and workers, and a private Redis unless there is one. */

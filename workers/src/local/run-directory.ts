@@ -1,11 +1,12 @@
-import { readFileSync, readlinkSync } from 'node:fs'
+import { readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { lstat, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { systemErrorCode } from '@strata/shared/errors.ts'
 
 /**
- * A directory for one run, which only this user can enter. Its name tells the process that it belongs to, so that the
- * next run removes what a killed one has left: segments are plain there.
+ * A directory for one run, which only this user can enter. It goes with its process, however that ends by itself; of
+ * one that is killed the next run removes it, since its name tells the process that it belongs to. Segments are plain
+ * there.
  */
 export interface RunDirectory {
   readonly path: string
@@ -17,7 +18,16 @@ const namePattern = /^strata-run-([0-9]+)-([0-9]+)-/
 export async function createRunDirectory(parent: string): Promise<RunDirectory> {
   await removeOrphans(parent)
   const path = await mkdtemp(join(parent, `strata-run-${String(process.pid)}-${numberingOfProcesses()}-`))
-  return { path, remove: () => rm(path, { recursive: true, force: true }) }
+  const removeAtExit = (): void => {
+    rmSync(path, { recursive: true, force: true })
+  }
+  process.once('exit', removeAtExit)
+  const remove = async (): Promise<void> => {
+    // First: a disk that hangs here must not hang the end of the process as well.
+    process.off('exit', removeAtExit)
+    await rm(path, { recursive: true, force: true })
+  }
+  return { path, remove }
 }
 
 async function removeOrphans(parent: string): Promise<void> {

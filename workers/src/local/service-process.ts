@@ -64,8 +64,9 @@ async function start(settings: ServiceSettings): Promise<void> {
     clock: systemClock,
     random: systemRandomBytes,
     onRetry: (error, attempt, delayMs) => {
-      process.stderr.write(`${retryNote(error, attempt, delayMs)}\n`)
+      note(retryNote(error, attempt, delayMs))
     },
+    onNote: note,
     signal: ending.signal,
   })
 }
@@ -75,8 +76,12 @@ function stepBack(): void {
   try {
     setPriority(Math.min(constants.priority.PRIORITY_LOW, getPriority() + 1))
   } catch (error) {
-    process.stderr.write(`the priority of the service stays as it is: ${systemErrorCode(error) ?? String(error)}\n`)
+    note(`the priority of the service stays as it is: ${systemErrorCode(error) ?? String(error)}`)
   }
+}
+
+function note(line: string): void {
+  process.stderr.write(`${line}\n`)
 }
 
 /** Whoever asks a second time waits for the same end. */
@@ -116,6 +121,9 @@ process.on('message', (message: CallMessage) => {
     },
   )
 })
+
+// Whoever reads what this process says may be gone. That is no reason to end before everything is cleared away.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
 
 const signals = ['SIGINT', 'SIGHUP', 'SIGTERM']
 

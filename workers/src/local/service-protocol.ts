@@ -1,9 +1,14 @@
 import type { ErrorDocument } from '@strata/shared/errors.ts'
 import type { Warning } from '@strata/shared/format/manifest.ts'
-import type { CommittedPoint, FinishRequest, OpenRequest, RememberedPoint } from '@strata/shared/protocol/uplink.ts'
+import type {
+  CommittedPoint,
+  FinishRequest,
+  OpenRequest,
+  RememberedPoint,
+  SessionInfo,
+} from '@strata/shared/protocol/uplink.ts'
 import type { StoreTotals } from '@strata/shared/store/decorators/metrics.ts'
 import type { SessionId } from '@strata/shared/types.ts'
-import type { SessionInfo } from '../gateway/gateway.ts'
 
 /**
  * What `strata backup` and the service process that it starts say to each other, over the channel that Node opens

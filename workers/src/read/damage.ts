@@ -1,5 +1,6 @@
 import { hasCode, type ErrorCode, type StrataError } from '@strata/shared/errors.ts'
 import { damageListMax } from '@strata/shared/limits.ts'
+import { damageCodes } from '@strata/shared/repository/damage-codes.ts'
 
 /** Blocks of a disk that cannot be read back, and the object at fault. */
 export interface Damage {
@@ -30,18 +31,7 @@ export interface DamageReport {
 
 /** Whether an error means that stored bytes are bad or gone. Anything else ends a run: it may be different tomorrow. */
 export function isDamage(error: unknown): error is StrataError {
-  return hasCode(
-    error,
-    'E_OBJECT_MISSING',
-    'E_OBJECT_TRUNCATED',
-    'E_OBJECT_ARCHIVED',
-    'E_FORMAT_DAMAGED',
-    'E_FORMAT_KIND',
-    'E_FORMAT_NEWER',
-    'E_SEAL_BROKEN',
-    'E_DIGEST_MISMATCH',
-    'E_STORE_IO',
-  )
+  return hasCode(error, ...damageCodes, 'E_FORMAT_NEWER', 'E_STORE_IO')
 }
 
 /** Collects damage as it is found, in any order. */

@@ -1,38 +1,34 @@
 import { availableParallelism } from 'node:os'
-import { Piscina } from 'piscina'
 import { readThreadsMax } from '@strata/shared/limits.ts'
-import { threadArguments, threadIdleMs } from '@strata/shared/threads.ts'
+import { ThreadPool } from '@strata/shared/threads/pool.ts'
 import type { ReadAnswer, ReadTask, ZeroAnswer, ZeroTask } from './read-task.ts'
 
 /** The threads that open records. One pool may serve several runs, also at the same time. */
 export class ReadPool implements AsyncDisposable {
-  readonly #pool: Piscina
+  readonly #pool: ThreadPool<ReadTask | ZeroTask, unknown>
 
   constructor(threads: number = Math.min(availableParallelism(), readThreadsMax)) {
-    this.#pool = new Piscina({
-      filename: new URL('./read-thread.ts', import.meta.url).href,
-      // The others start when there is work for them: ending a thread that still loads its native code ends the process.
-      minThreads: 1,
-      idleTimeout: threadIdleMs,
-      maxThreads: threads,
-      execArgv: [...threadArguments],
-      trackUnmanagedFds: false,
+    this.#pool = new ThreadPool<ReadTask | ZeroTask, unknown>({
+      module: new URL('./read-thread.ts', import.meta.url),
+      threadsMax: threads,
+      threadsAtOnce: 1,
+      waitsInPlace: true,
     })
   }
 
   /** Takes the memory of `task.range` away from the caller. */
   async read(task: ReadTask): Promise<ReadAnswer> {
-    const answer: unknown = await this.#pool.run(task, { name: 'readRecords', transferList: [task.range.buffer] })
+    const answer = await this.#pool.run(task, { name: 'readRecords', transferList: [task.range.buffer] })
     return answer as ReadAnswer
   }
 
   async zero(task: ZeroTask): Promise<ZeroAnswer> {
-    const answer: unknown = await this.#pool.run(task, { name: 'writeZeros' })
+    const answer = await this.#pool.run(task, { name: 'writeZeros' })
     return answer as ZeroAnswer
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#pool.destroy()
+    await this.#pool.close()
   }
 }
 

@@ -7,6 +7,7 @@ import { codecStored, decodeRecord, recordAad, type RecordHeader } from '@strata
 import { SealingKey } from '@strata/shared/format/xaes.ts'
 import { blockBytesMax, gatheredWriteBytesMax, zeroingBytesMax } from '@strata/shared/limits.ts'
 import type { DamagedRecord, ReadAnswer, ReadTask, WriteFailure, ZeroAnswer, ZeroTask } from './read-task.ts'
+import { announceLoaded } from '@strata/shared/threads/loaded.ts'
 
 /**
  * The work on one range of a pack, in a thread of the read pool: open each record, decompress it, compare the block
@@ -192,3 +193,5 @@ function readUpTo(fd: number, target: Uint8Array, position: number): number | Wr
     return writeFailure(error, position + at)
   }
 }
+
+announceLoaded()

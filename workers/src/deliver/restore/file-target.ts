@@ -93,7 +93,8 @@ class FileTarget implements RestoreTarget {
   }
 
   async freeBytes(): Promise<number | undefined> {
-    const { blocks, bfree, bavail, bsize } = await statfs(this.#incomplete)
+    // Of the directory: another restore may take the file away.
+    const { blocks, bfree, bavail, bsize } = await statfs(dirname(this.path))
     // Some network file systems answer with nothing but zeros.
     if (blocks === 0) return undefined
     return (process.getuid?.() === 0 ? bfree : bavail) * bsize
