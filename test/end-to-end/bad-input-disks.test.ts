@@ -4,7 +4,7 @@ import { after, before, test } from 'node:test'
 import type { BackupAnswer } from '../fixtures/strata-program.ts'
 import { redisRequirement } from '../servers/redis.ts'
 import { describeWith } from '../servers/require-server.ts'
-import { assertHarmless, describeRun, Hold, makeDisk, MiB, Place, writeAt, type Run } from './place.ts'
+import { assertHarmless, describeRun, Hold, makeDisk, MiB, Place, withLimits, writeAt, type Run } from './place.ts'
 
 /** Disks that are not what their set's last point was made of, and several backups of one set at once. */
 describeWith(redisRequirement, 'bad input: disks that differ from their chain', () => {
@@ -52,6 +52,20 @@ describeWith(redisRequirement, 'bad input: disks that differ from their chain', 
     await place.assertRestores(first.point, place.file('before.img'))
     await place.assertRestores(second.point, path)
     assert.equal((await place.backUp(path, 'shrinks')).kind, 'incremental')
+  })
+
+  test('a chain that is long enough is not continued: the next point begins a new one, with a warning', async () => {
+    const path = place.file('long.img')
+    await makeDisk(path, 3)
+    const env = withLimits({ chainPointsMax: 2 })
+    const kinds: string[] = []
+    for (let round = 1; round <= 4; round += 1) {
+      await writeAt(path, MiB, Buffer.alloc(MiB, `round ${String(round)} `))
+      const made = await place.answersWith<BackupAnswer>({ env }, 'backup', path, '--set', 'long')
+      kinds.push([made.kind, ...codesOf(made)].join(' '))
+      await place.assertRestores(made.point, path)
+    }
+    assert.deepEqual(kinds, ['full', 'incremental', 'full W_CHAIN_LONG', 'incremental'])
   })
 
   test('another disk under the name of one is refused; --full and another set take it', async () => {

@@ -3,43 +3,23 @@ import { readdir } from 'node:fs/promises'
 import { after, before, test } from 'node:test'
 import { redisRequirement, startRedis } from '../servers/redis.ts'
 import { describeWith } from '../servers/require-server.ts'
-import {
-  assertHarmless,
-  assertRefusal,
-  describeRun,
-  Hold,
-  killOwn,
-  MiB,
-  Place,
-  until,
-  withLimits,
-  writeAt,
-} from './place.ts'
+import { assertHarmless, assertRefusal, describeRun, Hold, killOwn, Place, until, withLimits } from './place.ts'
 
 /** A Redis or a store that is there and does not answer: nobody waits for ever, and no process stays behind. */
 describeWith(redisRequirement, 'bad input: what hangs', () => {
   let place: Place
   let args: readonly string[]
-  let round = 0
   before(async () => {
     place = await Place.withPoint()
     args = ['backup', place.file('disk.img'), '--set', 'good', '--json']
   })
   after(() => place[Symbol.asyncDispose]())
 
-  /** A changed disk, so that there is something to send. */
-  async function changeDisk(): Promise<void> {
-    round += 1
-    await writeAt(place.file('disk.img'), 3 * MiB, Buffer.alloc(MiB, `round ${String(round)} `))
-  }
-
-  const manifests = (): Promise<string[]> => place.objects(/\/points\//)
-
   /** No process is left, no point was made, and the next backup is none the worse. */
   async function assertRecovered(pointsBefore: number): Promise<void> {
-    await until(async () => ((await place.processes()).length === 0 ? true : undefined))
+    await place.untilNoProcess()
     await place.assertNothingLeft()
-    assert.equal((await manifests()).length, pointsBefore)
+    assert.equal((await place.manifests()).length, pointsBefore)
     await place.assertStillGood()
   }
 
@@ -47,8 +27,8 @@ describeWith(redisRequirement, 'bad input: what hangs', () => {
 
   for (const moment of [/\/open$/, /\/data-/, /\/end$/]) {
     test(`a Redis that stops answering at ${moment.source}: the run ends`, async () => {
-      await changeDisk()
-      const before = (await manifests()).length
+      await place.changeDisk()
+      const before = (await place.manifests()).length
       const redis = await startRedis()
       try {
         const hold = await Hold.at(place, moment)
@@ -66,8 +46,8 @@ describeWith(redisRequirement, 'bad input: what hangs', () => {
   }
 
   test('the private Redis stops answering: it is ended as well', async () => {
-    await changeDisk()
-    const before = (await manifests()).length
+    await place.changeDisk()
+    const before = (await place.manifests()).length
     const hold = await Hold.at(place, /\/data-/)
     const run = place.start(args, { env: withLimits(soon, hold.env) })
     await hold.reached(run)
@@ -91,8 +71,8 @@ describeWith(redisRequirement, 'bad input: what hangs', () => {
   const impatient = { abandonMsMax: 500, serviceCloseMsMax: 500, serviceEndMsMax: 1000 }
 
   test('who interrupts while Redis does not answer need not ask twice', async () => {
-    await changeDisk()
-    const before = (await manifests()).length
+    await place.changeDisk()
+    const before = (await place.manifests()).length
     const redis = await startRedis()
     try {
       const hold = await Hold.at(place, /\/data-/)
@@ -109,8 +89,8 @@ describeWith(redisRequirement, 'bad input: what hangs', () => {
   })
 
   test('somebody who asks again and again does not wait, and leaves no process', async () => {
-    await changeDisk()
-    const before = (await manifests()).length
+    await place.changeDisk()
+    const before = (await place.manifests()).length
     const hold = await Hold.at(place, /\/data-/)
     const run = place.start(args, { env: hold.env, asShellDoes: true })
     await hold.reached(run)
@@ -131,8 +111,8 @@ describeWith(redisRequirement, 'bad input: what hangs', () => {
   })
 
   test('who asks once does not wait for a store that hangs', async () => {
-    await changeDisk()
-    const before = (await manifests()).length
+    await place.changeDisk()
+    const before = (await place.manifests()).length
     const hold = await Hold.at(place, /\/data-/)
     const run = place.start(args, { env: withLimits(impatient, hold.env) })
     await hold.reached(run)
@@ -143,8 +123,8 @@ describeWith(redisRequirement, 'bad input: what hangs', () => {
   })
 
   test('a service whose agent was killed clears away before all else, and then signals end it', async () => {
-    await changeDisk()
-    const before = (await manifests()).length
+    await place.changeDisk()
+    const before = (await place.manifests()).length
     const hold = await Hold.at(place, /\/data-/)
     const limits = { serviceCloseMsMax: 500_000, serviceEndMsMax: 600_000 }
     const run = place.start(args, { env: withLimits(limits, hold.env) })
@@ -155,8 +135,8 @@ describeWith(redisRequirement, 'bad input: what hangs', () => {
     await until(async () => ((await readdir(place.file('hand-over'))).length === 0 ? true : undefined))
     assert.ok((await place.processes()).includes(service), 'the store hangs still')
     killOwn(service, 'SIGTERM')
-    await until(async () => ((await place.processes()).length === 0 ? true : undefined))
-    assert.equal((await manifests()).length, before)
+    await place.untilNoProcess()
+    assert.equal((await place.manifests()).length, before)
     // What is not plain may wait for the next run.
     await place.assertStillGood()
     await place.assertNothingLeft()

@@ -166,6 +166,18 @@ export class Place implements AsyncDisposable {
     return await this.answers<PointAnswer[]>('points', ...(set === undefined ? [] : ['--set', set]))
   }
 
+  #changes = 0
+
+  /** Other bytes in the middle of the good disk, so that there is something to send. */
+  async changeDisk(): Promise<void> {
+    this.#changes += 1
+    await writeAt(this.file('disk.img'), 3 * MiB, Buffer.alloc(MiB, `change ${String(this.#changes)} `))
+  }
+
+  manifests(): Promise<string[]> {
+    return this.objects(/\/points\//)
+  }
+
   /** Every file of the store, with its size. */
   async storedFiles(): Promise<string[]> {
     return await filesBelow(this.file('store'))
@@ -186,6 +198,11 @@ export class Place implements AsyncDisposable {
 
   stored(name: string): string {
     return join(this.file('store'), name)
+  }
+
+  /** Processes that nobody waits for may take a moment to end. */
+  async untilNoProcess(): Promise<void> {
+    await until(async () => ((await this.processes()).length === 0 ? true : undefined))
   }
 
   /** No process of a run is there any more, no segment, no private Redis. */
@@ -322,19 +339,29 @@ export class Hold {
   readonly env: Readonly<Record<string, string>>
   readonly #directory: string
 
-  private constructor(directory: string, pattern: RegExp) {
+  private constructor(directory: string, pattern: RegExp, afterwards: boolean) {
     this.#directory = directory
     this.env = {
       NODE_OPTIONS: `--import=${preload('hold-files.mjs')}`,
       STRATA_TEST_HOLD_AT: pattern.source,
       STRATA_TEST_HOLD_IN: directory,
+      ...(afterwards ? { STRATA_TEST_HOLD_AFTERWARDS: '' } : {}),
     }
   }
 
-  static async at(place: Place, pattern: RegExp): Promise<Hold> {
+  static at(place: Place, pattern: RegExp): Promise<Hold> {
+    return Hold.#in(place, pattern, false)
+  }
+
+  /** When a file that is created but once has just got its name, and nobody knows yet. */
+  static after(place: Place, pattern: RegExp): Promise<Hold> {
+    return Hold.#in(place, pattern, true)
+  }
+
+  static async #in(place: Place, pattern: RegExp, afterwards: boolean): Promise<Hold> {
     const directory = place.file(`hold-${randomUUID()}`)
     await mkdir(directory)
-    return new Hold(directory, pattern)
+    return new Hold(directory, pattern, afterwards)
   }
 
   /** Resolves when `count` processes are held; throws when `run` ends before. */

@@ -5,27 +5,20 @@ import { after, before, test } from 'node:test'
 import { segmentBytesMax } from '@strata/shared/limits.ts'
 import { redisRequirement } from '../servers/redis.ts'
 import { describeWith } from '../servers/require-server.ts'
-import { assertRefusal, describeRun, Hold, MiB, Place, preload, until, writeAt } from './place.ts'
+import { assertRefusal, describeRun, Hold, MiB, Place, preload } from './place.ts'
 
 /** The service process of a backup: what it takes of the machine, and how it ends. */
 describeWith(redisRequirement, 'the service process of a backup', () => {
   let place: Place
   let args: readonly string[]
-  let round = 0
   before(async () => {
     place = await Place.withPoint()
     args = ['backup', place.file('disk.img'), '--set', 'good', '--json']
   })
   after(() => place[Symbol.asyncDispose]())
 
-  /** A changed disk, so that there is something to send. */
-  async function changeDisk(): Promise<void> {
-    round += 1
-    await writeAt(place.file('disk.img'), 3 * MiB, Buffer.alloc(MiB, `round ${String(round)} `))
-  }
-
   test('it steps back behind the agent, also where that is nice already and may not become less so', async () => {
-    await changeDisk()
+    await place.changeDisk()
     const hold = await Hold.at(place, /\/open$/)
     const asUser = ['nice', '-n', '10', 'setpriv', '--bounding-set=-sys_nice', '--']
     const run = place.start(args, { env: hold.env, through: asUser })
@@ -39,7 +32,7 @@ describeWith(redisRequirement, 'the service process of a backup', () => {
   })
 
   test('on a machine with many cores it has as many threads as there is work for', async () => {
-    await changeDisk()
+    await place.changeDisk()
     const threads = place.file('threads')
     await mkdir(threads)
     const preloads = `--import=${preload('many-cores.mjs')}`
@@ -76,11 +69,11 @@ describeWith(redisRequirement, 'the service process of a backup', () => {
   test('an answer to an agent that has just died: nothing plain stays behind, nor a process', async () => {
     // To start, to open, and to the first segment.
     for (const answer of ['1', '2', '3']) {
-      await changeDisk()
+      await place.changeDisk()
       const env = { NODE_OPTIONS: `--import=${preload('kill-peer.mjs')}`, STRATA_TEST_KILL_AGENT_AT: answer }
       const run = await place.run(args, { env })
       assert.equal(run.signal, 'SIGKILL', describeRun(run))
-      await until(async () => ((await place.processes()).length === 0 ? true : undefined))
+      await place.untilNoProcess()
       await place.assertNothingLeft(run)
     }
     await place.assertStillGood()

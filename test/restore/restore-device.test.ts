@@ -5,8 +5,8 @@ import { systemClock, systemRandomBytes } from '@strata/shared/clock.ts'
 import { blockBytesMin } from '@strata/shared/limits.ts'
 import { Repository } from '@strata/shared/repository/repository.ts'
 import { openDirectoryStore } from '@strata/shared/store/directory.ts'
+import { storeWith } from '@strata/shared/testing/store-with.ts'
 import { openFileTarget } from '@strata/workers/deliver/restore/file-target.ts'
-import { InterceptedStore } from '../fixtures/intercepted-store.ts'
 import { loopDevice, loopRequirement, mounted } from '../fixtures/loop-device.ts'
 import { diskOf, makePoint, makeRepository, seededRandom, type TestRepository } from '../fixtures/make-point.ts'
 import { restoreTo } from '../fixtures/restore.ts'
@@ -125,6 +125,24 @@ describeWith(loopRequirement, 'restore to a block device', () => {
     await restoreTo(repository, point, device.path)
   })
 
+  test('a device that is mounted is overwritten by force', async () => {
+    await using directory = await temporaryDirectory()
+    const repository = await makeRepository()
+    const source = diskBytes(8 * MiB)
+    const point = await onlyPoint(repository, source)
+    await using device = await loopDevice(directory.file('device'), source.length)
+    await runTool('mkfs.ext4', ['-q', device.path])
+    const mountPoint = directory.file('mount point')
+    await mkdir(mountPoint)
+    {
+      // Else the file system writes what it knows over it, when it is unmounted at the latest.
+      await using _mount = await mounted(['-o', 'ro,noload', device.path], mountPoint)
+      const result = await restoreTo(repository, point, device.path, { force: true })
+      assert.equal(result.damage.blocks, 0)
+    }
+    assert.ok(source.equals(await readFile(device.backingFile)))
+  })
+
   test('the device under the store is refused, by force too', async () => {
     await using directory = await temporaryDirectory()
     await using device = await loopDevice(directory.file('device'), 32 * MiB)
@@ -232,10 +250,12 @@ describeWith(loopRequirement, 'restore to a file system without room', () => {
     await mkdir(small)
     await using _mount = await mounted(tmpfs, small)
     // The room is there when it is asked for: the free space is taken by what the store does next.
-    const filling = new InterceptedStore(repository.store, async (name, _, get) => {
-      const bytes = await get()
-      if (name.includes('/data-')) await writeFile(`${small}/other`, new Uint8Array(3 * MiB))
-      return bytes
+    const filling = storeWith(repository.store, {
+      get: async (name, part) => {
+        const bytes = await repository.store.get(name, part)
+        if (name.includes('/data-')) await writeFile(`${small}/other`, new Uint8Array(3 * MiB))
+        return bytes
+      },
     })
     const filled = new Repository(filling, repository.repository.ingestKeys, random)
     const restored = restoreTo({ ...repository, repository: filled }, point, `${small}/disk.img`)

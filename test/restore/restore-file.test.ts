@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict'
 import { readdir, readFile, stat, symlink, writeFile, chmod } from 'node:fs/promises'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { systemClock, systemRandomBytes } from '@strata/shared/clock.ts'
-import { blockBytesMax, blockBytesMin } from '@strata/shared/limits.ts'
+import { blockBytesMax, blockBytesMin, readBytesInFlightMax, storeRequestsInFlightMax } from '@strata/shared/limits.ts'
 import type { Point } from '@strata/shared/repository/points.ts'
+import { Repository } from '@strata/shared/repository/repository.ts'
 import { openDirectoryStore } from '@strata/shared/store/directory.ts'
+import { storeWith } from '@strata/shared/testing/store-with.ts'
 import { diskOf, makePoint, makeRepository, seededRandom } from '../fixtures/make-point.ts'
 import { restoreTo } from '../fixtures/restore.ts'
 import { temporaryDirectory } from '../fixtures/temporary.ts'
@@ -90,6 +93,33 @@ test('every point of a chain comes back, also when the disk grew, from few reque
     assert.ok(sources[index]?.equals(await readFile(directory.file(`${String(index)}.img`))))
     assert.ok(gets <= 20, `${String(gets)} requests for point ${String(index)}`)
   }
+})
+
+test('ranges are read side by side, and never more of them than are allowed', async () => {
+  await using directory = await temporaryDirectory()
+  const made = await makeRepository()
+  const source = random(64 * MiB)
+  const point = await makePoint(made, { disks: [diskOf('disk', source, 256 * KiB)], packBlockBytes: MiB })
+  let [underWay, peak, bytesUnderWay, bytesPeak] = [0, 0, 0, 0]
+  const slow = storeWith(made.store, {
+    get: async (name, part) => {
+      if (!name.includes('/data-') || part === undefined || !('length' in part)) return made.store.get(name, part)
+      underWay += 1
+      bytesUnderWay += part.length
+      peak = Math.max(peak, underWay)
+      bytesPeak = Math.max(bytesPeak, bytesUnderWay)
+      await sleep(20)
+      const bytes = await made.store.get(name, part)
+      underWay -= 1
+      bytesUnderWay -= part.length
+      return bytes
+    },
+  })
+  const repository = new Repository(slow, made.repository.ingestKeys, random)
+  await restoreTo({ ...made, repository }, point, directory.file('disk.img'))
+  assert.ok(Buffer.from(source).equals(await readFile(directory.file('disk.img'))))
+  assert.equal(peak, storeRequestsInFlightMax)
+  assert.ok(bytesPeak <= readBytesInFlightMax, `${String(bytesPeak)} bytes at a time`)
 })
 
 test('one of several disks is chosen by its name', async () => {

@@ -95,6 +95,11 @@ function sectorsAt(folder: string, count: SectorCount): number | null {
   return field === undefined ? null : Number(field)
 }
 
+/** Writes that the device was given and has not done yet: they count in `sectorsCounted` only when they are done. */
+export function writesUnderWay(device: DeviceNumber): number {
+  return Number(readFact(join(folderOf(device), 'inflight'))?.split(/\s+/)[1] ?? 0)
+}
+
 /** The file that a loop device stands for; null for other devices. */
 export function loopFile(device: DeviceNumber): string | null {
   return readFact(`${folderOf(device)}/loop/backing_file`)

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import {
   chmodSync,
   closeSync,
@@ -200,6 +202,26 @@ suite('changes of a source', () => {
     assert.equal(changeBetween(before, stateOf(source)), null)
     writeFileSync(device, Buffer.alloc(4096, 2), { flag: 'r+' })
     assert.match(changeBetween(before, stateOf(source)) ?? '', /its written sectors/)
+  })
+
+  test('a write that has not come to its end when the reading ends is seen', needsLoops, async (t) => {
+    const image = join(directory(t), 'd.img')
+    writeFileSync(image, Buffer.alloc(32 * MiB, 1))
+    const device = loopDevice(t, image)
+    const source = opened(t, device)
+    const writer = spawn('shred', ['--iterations=1000', device], { stdio: 'ignore' })
+    t.after(async () => {
+      writer.kill('SIGKILL')
+      await once(writer, 'exit')
+    })
+    const deadlineMs = performance.now() + 30_000
+    let state = stateOf(source)
+    while (state.writesUnderWay === 0 && performance.now() < deadlineMs) {
+      await setTimeout(1)
+      state = stateOf(source)
+    }
+    // As if everything that is counted had stayed the same.
+    assert.match(changeBetween({ ...state, writesUnderWay: 0 }, state) ?? '', /under way/)
   })
 
   test('what lies in the cache of a loop device before it is read is no change of it', needsLoops, async (t) => {

@@ -3,7 +3,7 @@ import type { Clock } from '@strata/shared/clock.ts'
 import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
 import type { Warning } from '@strata/shared/format/manifest.ts'
 import { timestampCoarseStepMs, timestampStepMs } from '@strata/shared/limits.ts'
-import { devicesOn, loopFile, loopsOf, sectorCounts, sectorsCounted } from './block-device.ts'
+import { devicesOn, loopFile, loopsOf, sectorCounts, sectorsCounted, writesUnderWay } from './block-device.ts'
 import { dropCache } from './direct-read.ts'
 import { factsOfOpen, factsOfPath, type ImageFileFacts } from './image-file.ts'
 import { writableMounts } from './mounts.ts'
@@ -21,6 +21,8 @@ export interface SourceState {
   readonly sizeBytes: number
   /** Why what was read cannot be relied on, however often it is read again; null when it can be. */
   readonly lasting: string | null
+  /** Not yet in `facts`, and perhaps in part in what was read. */
+  readonly writesUnderWay: number
   /** What must stay the same, by name. */
   readonly facts: ReadonlyMap<string, string>
 }
@@ -48,6 +50,8 @@ export async function stateBeforeReading(source: Source, clock: Clock): Promise<
 /** The state of a source now. */
 export function stateOf(source: Source): SourceState {
   if (source.device !== null) flush(source)
+  // Before the counts: what is done in between is in them.
+  const underWay = source.device === null ? 0 : writesUnderWay(source.device)
   const facts = new Map<string, string>()
   const file = fileBehind(source)
   if (file !== null) {
@@ -62,7 +66,12 @@ export function stateOf(source: Source): SourceState {
       facts.set(`the number of its disk's ${count} sectors`, String(sectors.wholeDiskDirectly))
     }
   }
-  return { sizeBytes: currentSizeBytes(source), lasting: lastingTrouble(source, file), facts }
+  return {
+    sizeBytes: currentSizeBytes(source),
+    lasting: lastingTrouble(source, file),
+    writesUnderWay: underWay,
+    facts,
+  }
 }
 
 function lastingTrouble(source: Source, file: ImageFileFacts | null): string | null {
@@ -85,6 +94,8 @@ export function changeBetween(before: SourceState, after: SourceState): string |
   if (before.sizeBytes !== after.sizeBytes) {
     return `its size went from ${String(before.sizeBytes)} to ${String(after.sizeBytes)} bytes`
   }
+  // Those under way before the first read are counted when they are done, and so seen.
+  if (after.writesUnderWay > 0) return 'writes to it are under way'
   const changed = [...after.facts].filter(([name, value]) => before.facts.get(name) !== value).map(([name]) => name)
   return changed.length === 0 ? null : `${changed.join(' and ')} changed`
 }

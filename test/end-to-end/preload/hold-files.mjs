@@ -4,7 +4,7 @@
  * can act at a moment it has chosen, without guessing at times.
  *
  * STRATA_TEST_HOLD_AT: a pattern of paths. STRATA_TEST_HOLD_IN: a directory; a file `held-…` appears there when a call
- * is held, and all go on when `go` is there.
+ * is held, and all go on when `go` is there. STRATA_TEST_HOLD_AFTERWARDS: the file has its name already.
  */
 import { existsSync, writeFileSync } from 'node:fs'
 import fs from 'node:fs/promises'
@@ -15,6 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 const pollMs = 10
 const pattern = process.env['STRATA_TEST_HOLD_AT']
 const directory = process.env['STRATA_TEST_HOLD_IN']
+const afterwards = process.env['STRATA_TEST_HOLD_AFTERWARDS'] !== undefined
 
 if (pattern !== undefined && directory !== undefined) {
   const held = new RegExp(pattern)
@@ -27,8 +28,9 @@ if (pattern !== undefined && directory !== undefined) {
   }
   const { link, rename } = fs
   fs.link = async (from, to) => {
-    await hold(to)
+    if (!afterwards) await hold(to)
     await link(from, to)
+    if (afterwards) await hold(to)
   }
   fs.rename = async (from, to) => {
     await hold(to)

@@ -22,8 +22,11 @@ export class Ingest {
   readonly #handOverDirectory: string
   readonly #pool: ThreadPool<SegmentTask, SegmentAnswer>
   readonly #sessions = new Map<string, Promise<Session>>()
-  /** Memory for packs, used again: as much as there were jobs at a time. */
-  readonly #rooms: ArrayBuffer[] = []
+  /**
+   * Memory for packs, used again: as much as there were jobs at a time. Shared, since memory that changes hands makes the
+   * garbage collectors of both threads believe that so much came or went, and start.
+   */
+  readonly #rooms: SharedArrayBuffer[] = []
 
   constructor(repository: Repository, handOverDirectory: string, threads: number) {
     this.#repository = repository
@@ -52,7 +55,7 @@ export class Ingest {
     const attempt = attemptFromBytes(repository.random(attemptBytes))
     const name = packName(place, 'data', { session: place.session, number: job.segment, attempt })
     const { ingestKeys } = repository
-    const room = this.#rooms.pop() ?? new ArrayBuffer(packRoomBytes)
+    const room = this.#rooms.pop() ?? new SharedArrayBuffer(packRoomBytes)
     const task: SegmentTask = {
       segmentPath: join(this.#handOverDirectory, job.handOver, job.segmentFile),
       session: job.session,
@@ -67,11 +70,11 @@ export class Ingest {
       compressionLevel,
       room,
     }
-    const answer = await this.#pool.run(task, { transferList: [room] })
+    const answer = await this.#pool.run(task)
     if ('error' in answer) throw errorFromDocument(answer.error)
     const { packBytes } = answer
-    await repository.store.put(name, [new Uint8Array(answer.room, 0, packBytes)], { ifAbsent: true })
-    this.#rooms.push(answer.room)
+    await repository.store.put(name, [new Uint8Array(room, 0, packBytes)], { ifAbsent: true })
+    this.#rooms.push(room)
     return { packBytes }
   }
 

@@ -19,7 +19,7 @@ function taskFor(segmentPath: string): SegmentTask {
     indexKey: new Uint8Array(32),
     indexKeyGeneration: 1,
     compressionLevel: 1,
-    room: new ArrayBuffer(0),
+    room: new SharedArrayBuffer(0),
   }
 }
 

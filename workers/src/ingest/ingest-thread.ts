@@ -1,5 +1,4 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
-import { Piscina } from 'piscina'
 import zstd from 'zstd-napi/binding.js'
 import { systemRandomBytes } from '@strata/shared/clock.ts'
 import { hasCode, invariant, StrataError, toStrataError, type ErrorDocument } from '@strata/shared/errors.ts'
@@ -43,16 +42,15 @@ export interface SegmentTask {
   readonly indexKey: Uint8Array
   readonly indexKeyGeneration: number
   readonly compressionLevel: number
-  /** `packRoomBytes` of memory for the pack; it changes hands with the task and with the answer. */
-  readonly room: ArrayBuffer
+  /** `packRoomBytes` of memory for the pack; the thread's alone until it has answered. */
+  readonly room: SharedArrayBuffer
 }
 
 /**
- * The pack, at the front of the room that the task came with; or why there is none, as a document, since errors lose
- * their class between threads.
+ * Bytes of the pack at the front of the room; or why there is none, as a document, since errors lose their class
+ * between threads.
  */
-export type SegmentAnswer =
-  { readonly room: ArrayBuffer; readonly packBytes: number } | { readonly error: ErrorDocument }
+export type SegmentAnswer = { readonly packBytes: number } | { readonly error: ErrorDocument }
 
 const readPieceBytes = 4 * 1024 * 1024
 const frames = Buffer.allocUnsafeSlow(readPieceBytes)
@@ -60,20 +58,13 @@ const scratch = Buffer.allocUnsafeSlow(zstd.compressBound(blockBytesMax))
 const compressor = new zstd.CCtx()
 let compressorLevel: number | undefined
 
-export default function packSegment(task: SegmentTask): unknown {
+export default function packSegment(task: SegmentTask): SegmentAnswer {
   try {
-    const answer = { room: task.room, packBytes: pack(task) } satisfies SegmentAnswer
-    return Piscina.move({
-      [Piscina.transferableSymbol]: [task.room],
-      [Piscina.valueSymbol]: answer,
-    } as unknown as Movable)
+    return { packBytes: pack(task) }
   } catch (error) {
     return { error: toStrataError(handOverError(task.segmentPath, error)).toJSON() }
   }
 }
-
-/** What Piscina moves; its types do not name the two symbols. */
-type Movable = Parameters<typeof Piscina.move>[0]
 
 /** Says how many bytes the pack has. */
 function pack(task: SegmentTask): number {
