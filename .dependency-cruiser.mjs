@@ -120,10 +120,16 @@ export default {
       { path: inputAndOutput },
     ),
     forbid(
+      'system-knows-the-machine-only',
+      'What Node does not offer of the operating system, for whoever needs it.',
+      { path: '^shared/src/system/', pathNot: tests },
+      { path: '^(shared|agent|workers)/', pathNot: '^shared/src/system/' },
+    ),
+    forbid(
       'store-is-below-repository-and-knows-no-keys',
       'A store moves bytes that it cannot read.',
       { path: '^shared/src/store/', pathNot: tests },
-      { path: '^shared/src/', pathNot: [base, '^shared/src/(format|store)/'] },
+      { path: '^shared/src/', pathNot: [base, '^shared/src/(format|store|system)/'] },
     ),
     forbid(
       'keys-are-below-repository',

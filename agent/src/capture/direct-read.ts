@@ -1,7 +1,7 @@
 import { closeSync, constants, openSync, readSync } from 'node:fs'
 import { systemErrorCode } from '@strata/shared/errors.ts'
 import { directAlignmentBytes } from '@strata/shared/limits.ts'
-import { koffi } from './libc.ts'
+import { koffi } from '@strata/shared/system/libc.ts'
 
 /**
  * Reads of a block device that pass the system's cache of it. What a file system writes that is mounted on the device
@@ -49,18 +49,4 @@ export function readDirect(fd: number, target: Buffer, length: number, position:
     done += count
   }
   return Math.min(done, length)
-}
-
-/** posix_fadvise(2) */
-const dontNeedAdvice = 4
-
-/**
- * For a device that cannot be read directly: makes the system forget what it has cached of it. What somebody holds at
- * that moment it keeps.
- */
-export function dropCache(fd: number): void {
-  if (process.platform !== 'linux') return
-  const library = koffi().load(null)
-  const advise = library.func('int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)')
-  advise(fd, 0, 0, dontNeedAdvice)
 }

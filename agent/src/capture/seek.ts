@@ -1,6 +1,6 @@
 import { constants } from 'node:os'
 import { StrataError } from '@strata/shared/errors.ts'
-import { koffi } from './libc.ts'
+import { koffi } from '@strata/shared/system/libc.ts'
 
 /**
  * lseek(2): where data and holes begin, and where a device ends. The place where the descriptor stands moves; nobody

@@ -3,8 +3,8 @@ import type { Clock } from '@strata/shared/clock.ts'
 import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
 import type { Warning } from '@strata/shared/format/manifest.ts'
 import { timestampCoarseStepMs, timestampStepMs } from '@strata/shared/limits.ts'
+import { dropCache } from '@strata/shared/system/page-cache.ts'
 import { devicesOn, loopFile, loopsOf, sectorCounts, sectorsCounted, writesUnderWay } from './block-device.ts'
-import { dropCache } from './direct-read.ts'
 import { factsOfOpen, factsOfPath, type ImageFileFacts } from './image-file.ts'
 import { writableMounts } from './mounts.ts'
 import { currentSizeBytes, type Source } from './source.ts'
@@ -42,7 +42,8 @@ export async function stateBeforeReading(source: Source, clock: Clock): Promise<
   const state = stateOf(source)
   // Again, for what became dirty meanwhile: the next store into it must move the times that were just taken.
   flush(source)
-  // Only now: what came into the cache before this moment may have been written past it since.
+  // Only now: what came into the cache before this moment may have been written past it since. What somebody holds at
+  // that moment the system keeps.
   if (isCached(source)) dropCache(source.fd)
   return state
 }

@@ -1,6 +1,6 @@
 import { closeSync, openSync, statfsSync } from 'node:fs'
 import type { TestContext } from 'node:test'
-import { koffi } from '../capture/libc.ts'
+import { koffi } from '@strata/shared/system/libc.ts'
 
 const tmpfsMagic = 0x01021994
 

@@ -4,6 +4,8 @@ import type { FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { RandomBytes } from '../clock.ts'
 import { StrataError, hasCode } from '../errors.ts'
+import { cachedObjectBytesMax } from '../limits.ts'
+import { dropCache } from '../system/page-cache.ts'
 import { isSystemError } from './directory-errors.ts'
 import { makeDirectory, syncDirectory, writeParts } from './directory-files.ts'
 import { missingStoreError } from './directory-place.ts'
@@ -67,7 +69,10 @@ export class DirectoryWriter {
     const file = await this.#createTemporary(path)
     try {
       await writeParts(file, parts)
-      if (purpose === 'put') await file.sync()
+      if (purpose === 'put') {
+        await file.sync()
+        if (bytesOf(parts) > cachedObjectBytesMax) dropCache(file.fd)
+      }
       // Some file systems say only now that they have no room.
       await file.close()
       return path
@@ -181,4 +186,8 @@ function noLinksError(description: string, cause: unknown): StrataError {
     cause,
     hint: 'Strata creates files only if absent by hard links. Put the store on a file system that has them (not FAT or exFAT).',
   })
+}
+
+function bytesOf(parts: readonly Uint8Array[]): number {
+  return parts.reduce((sum, part) => sum + part.length, 0)
 }

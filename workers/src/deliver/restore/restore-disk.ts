@@ -6,6 +6,7 @@ import type { TenantPrivateKey } from '@strata/shared/keys/tenant-private-key.ts
 import { PointMap } from '@strata/shared/repository/point-map.ts'
 import { pointId, type Point } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
+import { dropCache } from '@strata/shared/system/page-cache.ts'
 import { DamageList, type Damage, type DamageReport } from '../../read/damage.ts'
 import { DataKeyRing } from '../../read/data-key-ring.ts'
 import { withReadPool, type ReadPool } from '../../read/read-pool.ts'
@@ -120,7 +121,10 @@ class RestoreRun {
     this.#index = index
     this.#disk = disk
     this.#target = target
-    this.#earlySync = new EarlySync(() => target.sync())
+    this.#earlySync = new EarlySync(async () => {
+      await target.sync()
+      dropCache(target.fd)
+    })
     this.#keys = new DataKeyRing(options.privateKey, options.repository.tenant, map.root.keys)
   }
 
