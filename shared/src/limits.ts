@@ -98,8 +98,8 @@ export const readBytesInFlightMax = readsInFlightMax * readBytesMax
 export const readWindowRecordsMax = 32_768
 export const readWindowPagesMax = 128
 export const readThreadsMax = 8
-/** Larger objects of a directory store do not stay in the system's cache once they are written. */
-export const cachedObjectBytesMax = 4 * MiB
+/** What is read or written of a directory store at once does not stay in the system's cache when it is more than this. */
+export const cachedBytesMax = 1 * MiB
 /** A restore sends what it has written to the disk whenever it is this much more. */
 export const earlySyncBytes = 128 * MiB
 /** Small neighbouring blocks are written to a target together, up to this size. */

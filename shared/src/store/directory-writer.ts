@@ -4,7 +4,7 @@ import type { FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { RandomBytes } from '../clock.ts'
 import { StrataError, hasCode } from '../errors.ts'
-import { cachedObjectBytesMax } from '../limits.ts'
+import { cachedBytesMax } from '../limits.ts'
 import { dropCache } from '../system/page-cache.ts'
 import { isSystemError } from './directory-errors.ts'
 import { makeDirectory, syncDirectory, writeParts } from './directory-files.ts'
@@ -71,7 +71,7 @@ export class DirectoryWriter {
       await writeParts(file, parts)
       if (purpose === 'put') {
         await file.sync()
-        if (bytesOf(parts) > cachedObjectBytesMax) dropCache(file.fd)
+        if (bytesOf(parts) > cachedBytesMax) dropCache(file.fd)
       }
       // Some file systems say only now that they have no room.
       await file.close()

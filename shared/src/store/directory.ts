@@ -4,7 +4,8 @@ import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Clock, RandomBytes } from '../clock.ts'
 import { StrataError } from '../errors.ts'
-import { temporaryFileLifeMs } from '../limits.ts'
+import { cachedBytesMax, temporaryFileLifeMs } from '../limits.ts'
+import { dropCache } from '../system/page-cache.ts'
 import { directoryError, directoryWriteError, isSystemError } from './directory-errors.ts'
 import { makeDirectoriesDurably, readFlags, readUpTo, removeEmptyDirectory } from './directory-files.ts'
 import { directoriesIn, objectInfo, walkDirectory } from './directory-list.ts'
@@ -248,6 +249,7 @@ class DirectoryStore implements ObjectStore {
     if (offset + length > stats.size) throw truncatedError(this.description, name, { offset, length }, stats.size)
     const bytes = await readUpTo(file, offset, length)
     if (bytes.byteLength < length) throw truncatedError(this.description, name, { offset, length })
+    if (length > cachedBytesMax) dropCache(file.fd, offset, length)
     return bytes
   }
 

@@ -7,16 +7,18 @@ type Advise = (fd: number, offset: number, length: number, advice: number) => nu
 let advise: Advise | undefined
 
 /**
- * Makes the system forget what it has cached of a file or device and written back; what is mapped or changed it keeps.
- * Whoever writes much that nobody reads soon takes the cache from those who need it, and pays for it: memory that was
+ * Makes the system forget what it has cached of a file or device (of `length` bytes from `offset` on; 0: to its end) and
+ * written back; what is mapped or changed it keeps.
+ *
+ * Whoever reads or writes much once takes the cache from those who need it, and pays for it: memory that was
  * used a moment ago is at hand, while the machine (a virtual one above all) must first find more.
  *
  * Advice: nothing depends on it, and where there is no such call nothing happens.
  */
-export function dropCache(fd: number): void {
+export function dropCache(fd: number, offset = 0, length = 0): void {
   if (process.platform !== 'linux') return
   advise ??= koffi()
     .load(null)
     .func('int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)') as unknown as Advise
-  advise(fd, 0, 0, dontNeedAdvice)
+  advise(fd, offset, length, dontNeedAdvice)
 }
