@@ -509,6 +509,28 @@ for (const { what, change } of keyChanges) {
   })
 }
 
+for (const { what, change } of keyChanges.slice(0, 2)) {
+  test(`of points that share records, one whose root ${what} takes no other with it`, async () => {
+    const chain = await makeChain()
+    // The first of the chain to be read: what it cannot open, the others can.
+    await changeRoot(chain, chain.full, change)
+    const { points } = await verifyAll(chain)
+    assert.equal(points[0]?.state, 'damaged')
+    assert.deepEqual(
+      points.slice(1).map(({ damage }) => damage.blocks),
+      [0, 0, 0],
+    )
+    // What is damaged for everybody is found all the same.
+    const { object, offset } = recordOf(chain.full, 1028)
+    await flipByte(chain.store, object, offset + 60)
+    const again = await verifyAll(chain)
+    assert.deepEqual(
+      again.points.slice(1).map((point) => lostBlocks(point)),
+      [[1028], [1028], [1028]],
+    )
+  })
+}
+
 /** Blocks whose records lie in packs that another point's session wrote. */
 function blocksOfSession({ stored }: MadePoint, { point }: MadePoint): number[] {
   const records = [...stored.records].filter(([, { object }]) => object.includes(pointId(point)))

@@ -54,7 +54,8 @@ export interface RecordReaderOptions {
   readonly signal: AbortSignal | undefined
   /** Begin nothing new once it says so. */
   readonly isStopped?: () => boolean
-  readonly onDamage: (damage: Damage) => void
+  /** With the data key that the record names, where that is what did not open it. */
+  readonly onDamage: (damage: Damage, keyId?: KeyId) => void
   readonly onProgress?: (progress: ReadTotals) => void
 }
 
@@ -145,7 +146,7 @@ export class RecordReader {
     const { pool, disk, target, blockDigestKey } = this.#options
     // Neighbours on the disk are written together.
     const records = [...read.wanted].sort((a, b) => a.block - b.block)
-    const { dataKeys, broken } = await this.#keysFor(records, read, range)
+    const { dataKeys, broken, keyIds } = await this.#keysFor(records, read, range)
     const answer = await pool.read({
       range: whole(range),
       blocks: Uint32Array.from(records, ({ block }) => block),
@@ -162,19 +163,21 @@ export class RecordReader {
     this.#checkedBlocks += answer.checkedBlocks
     this.#checkedBytes += answer.checkedBytes
     this.#writtenBytes += answer.writtenBytes
-    await this.#loseDamaged(records, answer.damaged, broken)
+    await this.#loseDamaged(records, answer.damaged, broken, keyIds)
   }
 
   async #loseDamaged(
     records: readonly WantedRecord[],
     damaged: readonly DamagedRecord[],
     broken: ReadonlyMap<number, StrataError>,
+    keyIds: ReadonlyMap<number, KeyId>,
   ): Promise<void> {
     const lost: WantedRecord[] = []
     for (const { index, code, message } of damaged) {
       const record = records[index]
       if (record === undefined) continue
-      this.#lose([record], broken.get(record.block) ?? { code, message })
+      const error = broken.get(record.block) ?? { code, message }
+      this.#lose([record], error, error.code === 'E_SEAL_BROKEN' ? keyIds.get(record.block) : undefined)
       lost.push(record)
     }
     await this.#zeroLost(lost)
@@ -185,10 +188,12 @@ export class RecordReader {
     records: readonly WantedRecord[],
     read: PlannedRead<WantedRecord>,
     range: Uint8Array,
-  ): Promise<{ dataKeys: TaskDataKey[]; broken: Map<number, StrataError> }> {
+  ): Promise<{ dataKeys: TaskDataKey[]; broken: Map<number, StrataError>; keyIds: Map<number, KeyId> }> {
+    const keyIds = new Map<number, KeyId>()
     const byKey = new Map<KeyId, WantedRecord[]>()
     for (const record of records) {
       const keyId = peekKeyId(range.subarray(record.offset - read.offset))
+      keyIds.set(record.block, keyId)
       const known = byKey.get(keyId)
       if (known === undefined) byKey.set(keyId, [record])
       else known.push(record)
@@ -201,20 +206,18 @@ export class RecordReader {
       if ('key' in opened) dataKeys.push({ keyId, key: opened.key })
       else for (const { block } of named) broken.set(block, opened.error)
     }
-    return { dataKeys, broken }
+    return { dataKeys, broken, keyIds }
   }
 
-  #lose(records: readonly WantedRecord[], { code, message }: Pick<StrataError, 'code' | 'message'>): void {
+  #lose(
+    records: readonly WantedRecord[],
+    { code, message }: Pick<StrataError, 'code' | 'message'>,
+    keyId?: KeyId,
+  ): void {
     const { disk, onDamage } = this.#options
     for (const { block, object, offset, length } of records) {
-      onDamage({
-        ...blockRange(disk, block, 1),
-        pack: object,
-        packOffsetBytes: offset,
-        packLengthBytes: length,
-        code,
-        message,
-      })
+      const place = { pack: object, packOffsetBytes: offset, packLengthBytes: length }
+      onDamage({ ...blockRange(disk, block, 1), ...place, code, message }, keyId)
     }
   }
 

@@ -1,9 +1,8 @@
-import { equalBytes } from '@strata/shared/format/bytes.ts'
-import { encodeWrappedDataKey } from '@strata/shared/format/wrapped-key.ts'
 import { PointMap } from '@strata/shared/repository/point-map.ts'
 import { readPoint } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { DamagedPlaces } from './damaged-places.ts'
+import { wrappedKeysOf } from './point-check.ts'
 
 /** The base of a point is often the one before it, or its full: these few maps stay open. */
 const openMapsMax = 4
@@ -55,14 +54,6 @@ export class ChainRun {
 }
 
 function keysStandIn(reference: PointMap, map: PointMap): boolean {
-  const keys = keysOf(map)
-  return [...keysOf(reference)].every(([id, key]) => {
-    const own = keys.get(id)
-    return own !== undefined && equalBytes(own, key)
-  })
-}
-
-/** As whoever reads the point takes them: of two with one id the later. */
-function keysOf({ root }: PointMap): Map<string, Uint8Array> {
-  return new Map(root.keys.map((key) => [key.keyId, encodeWrappedDataKey(key)]))
+  const keys = wrappedKeysOf(map)
+  return [...wrappedKeysOf(reference)].every(([id, key]) => keys.get(id) === key)
 }

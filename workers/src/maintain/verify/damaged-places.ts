@@ -8,6 +8,14 @@ type PlaceKey = Pick<Damage, 'disk' | 'block' | 'pack' | 'packOffsetBytes'>
 export interface DamagedPlace {
   readonly damage: Damage
   readonly points: string[]
+  /** What it did not open with. Empty: it is damaged for everybody, whichever keys they have. */
+  readonly triedKeys: TriedKey[]
+}
+
+/** A data key as the root of a point has it; `wrapped` is undefined where the root does not have it. */
+export interface TriedKey {
+  readonly keyId: string
+  readonly wrapped: string | undefined
 }
 
 /**
@@ -35,9 +43,13 @@ export class DamagedPlaces {
   }
 
   /** Damage that hits a point, whether it is new or not. Without room for it, it is forgotten. */
-  addFor(point: string, damage: Damage): void {
-    const points = this.#placeOf(damage)?.points
-    if (points !== undefined && points.at(-1) !== point) points.push(point)
+  addFor(point: string, damage: Damage, triedKey?: TriedKey): void {
+    const place = this.#placeOf(damage)
+    if (place === undefined) return
+    if (place.points.at(-1) !== point) place.points.push(point)
+    if (triedKey !== undefined && !place.triedKeys.some((tried) => areOneKey(tried, triedKey))) {
+      place.triedKeys.push(triedKey)
+    }
   }
 
   find(place: PlaceKey): DamagedPlace | undefined {
@@ -66,7 +78,7 @@ export class DamagedPlaces {
       this.#overflowed = true
       return undefined
     }
-    const place: DamagedPlace = { damage, points: [] }
+    const place: DamagedPlace = { damage, points: [], triedKeys: [] }
     this.#places.set(key, place)
     const pages = this.#pages.get(damage.disk) ?? new Set()
     // Of a node or root, which is many pages, the first: whoever comes to it meets the damaged place above all others.
@@ -74,6 +86,10 @@ export class DamagedPlaces {
     this.#pages.set(damage.disk, pages)
     return place
   }
+}
+
+function areOneKey(a: TriedKey, b: TriedKey): boolean {
+  return a.keyId === b.keyId && a.wrapped === b.wrapped
 }
 
 function keyOf({ disk, block, pack, packOffsetBytes }: PlaceKey): string {

@@ -1,5 +1,6 @@
 import type { StrataError } from '@strata/shared/errors.ts'
 import { equalBytes } from '@strata/shared/format/bytes.ts'
+import { encodeWrappedDataKey } from '@strata/shared/format/wrapped-key.ts'
 import { packName, samePack } from '@strata/shared/format/names.ts'
 import type { Page, Place } from '@strata/shared/format/page.ts'
 import { entriesIn } from '@strata/shared/format/root.ts'
@@ -37,10 +38,13 @@ export class PointCheck {
   readonly damage: DamageList
   readonly #options: PointCheckOptions
   readonly #point: string
+  /** As the root has them, by id. */
+  readonly #wrappedKeys: ReadonlyMap<string, string>
 
   constructor(options: PointCheckOptions, damage: DamageList) {
     this.#options = options
     this.#point = pointId(options.map.point)
+    this.#wrappedKeys = wrappedKeysOf(options.map)
     this.damage = damage
   }
 
@@ -52,9 +56,10 @@ export class PointCheck {
     })
   }
 
-  /** Counts newly found damage for this point. */
-  readonly lose = (damage: Damage): void => {
-    this.#options.places.addFor(this.#point, damage)
+  /** Counts newly found damage for this point. `keyId`: of the key that did not open it. */
+  readonly lose = (damage: Damage, keyId?: string): void => {
+    const triedKey = keyId === undefined ? undefined : { keyId, wrapped: this.#wrappedKeys.get(keyId) }
+    this.#options.places.addFor(this.#point, damage, triedKey)
     this.damage.add(damage)
   }
 
@@ -158,18 +163,33 @@ export class PointCheck {
       if (place === undefined) continue
       const block = page.number * pageEntriesMax + entry
       const object = names.get(place.pack) ?? packName(map.place, 'data', place.pack)
-      if (lookUp && this.#isKnown(disk, block, object, place.offset)) continue
-      if (lookUpOnly || (reference !== undefined && isShared(page, reference, entry))) continue
+      const known = lookUp ? this.#knowledgeOf(disk, block, object, place.offset) : 'none'
+      if (known === 'damaged' || lookUpOnly) continue
+      // Damaged for another point's keys: what this one's are worth, only reading tells.
+      if (known === 'none' && reference !== undefined && isShared(page, reference, entry)) continue
       yield { object, offset: place.offset, length: place.length, block, digest: page.digest(entry) }
     }
   }
 
   /** Whether the place is known to be damaged; then it counts for this point. */
   #isKnown(disk: ReadDisk, block: number, pack: string, packOffsetBytes: number): boolean {
+    return this.#knowledgeOf(disk, block, pack, packOffsetBytes) === 'damaged'
+  }
+
+  /** What others have shown of a place. What is damaged for them and not open to these keys either counts for this point. */
+  #knowledgeOf(
+    disk: ReadDisk,
+    block: number,
+    pack: string,
+    packOffsetBytes: number,
+  ): 'none' | 'damaged' | 'damaged for other keys' {
     const known = this.#options.places.find({ disk: disk.name, block, pack, packOffsetBytes })
-    if (known === undefined) return false
-    this.lose(known.damage)
-    return true
+    if (known === undefined) return 'none'
+    const { damage, triedKeys } = known
+    const own = triedKeys.find(({ keyId, wrapped }) => this.#wrappedKeys.get(keyId) === wrapped)
+    if (triedKeys.length > 0 && own === undefined) return 'damaged for other keys'
+    this.lose(damage, own?.keyId)
+    return 'damaged'
   }
 
   #losePart(disk: ReadDisk, block: number, blocks: number, place: Place, { code, message }: StrataError): void {
@@ -177,6 +197,11 @@ export class PointCheck {
     const where = { pack, packOffsetBytes: place.offset, packLengthBytes: place.length }
     this.lose({ ...blockRange(disk, block, blocks), ...where, code, message })
   }
+}
+
+/** As whoever reads the point takes them: of two with one id the later. */
+export function wrappedKeysOf({ root }: PointMap): Map<string, string> {
+  return new Map(root.keys.map((key) => [key.keyId, Buffer.from(encodeWrappedDataKey(key)).toString('hex')]))
 }
 
 interface PagePair {
