@@ -44,7 +44,7 @@ export async function stateBeforeReading(source: Source, clock: Clock): Promise<
   flush(source)
   // Only now: what came into the cache before this moment may have been written past it since. What somebody holds at
   // that moment the system keeps.
-  if (isCached(source)) dropCache(source.fd)
+  if (isCached(source)) await dropCache(source.fd)
   return state
 }
 

@@ -71,7 +71,7 @@ export class DirectoryWriter {
       await writeParts(file, parts)
       if (purpose === 'put') {
         await file.sync()
-        if (bytesOf(parts) > cachedBytesMax) dropCache(file.fd)
+        if (bytesOf(parts) > cachedBytesMax) await dropCache(file.fd)
       }
       // Some file systems say only now that they have no room.
       await file.close()

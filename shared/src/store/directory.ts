@@ -249,7 +249,7 @@ class DirectoryStore implements ObjectStore {
     if (offset + length > stats.size) throw truncatedError(this.description, name, { offset, length }, stats.size)
     const bytes = await readUpTo(file, offset, length)
     if (bytes.byteLength < length) throw truncatedError(this.description, name, { offset, length })
-    if (length > cachedBytesMax) dropCache(file.fd, offset, length)
+    if (length > cachedBytesMax) await dropCache(file.fd, offset, length)
     return bytes
   }
 

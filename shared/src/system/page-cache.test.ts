@@ -30,7 +30,7 @@ const skip =
     ? 'the cache is looked at as Linux shows it'
     : statfsSync(tmpdir()).type === tmpfsMagic && 'a file of tmpfs lies nowhere but in the cache'
 
-test('what was written back goes from the cache, and nothing is lost', { skip }, (t) => {
+test('what was written back goes from the cache, and nothing is lost', { skip }, async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'strata-cache-'))
   const fd = openSync(join(directory, 'file'), 'w+')
   t.after(() => {
@@ -40,12 +40,12 @@ test('what was written back goes from the cache, and nothing is lost', { skip },
   writeSync(fd, Buffer.alloc(8 * MiB, 1))
   fsyncSync(fd)
   assert.equal(cachedPages(fd, 8 * MiB), (8 * MiB) / pageBytes)
-  dropCache(fd)
+  await dropCache(fd)
   // Some pages may just be held by the system itself.
   assert.ok(cachedPages(fd, 8 * MiB) < MiB / pageBytes)
   // Nothing that is not on the disk yet is ever lost by it.
   writeSync(fd, Buffer.alloc(MiB, 2), 0, MiB, MiB)
-  dropCache(fd)
+  await dropCache(fd)
   const bytes = Buffer.alloc(3)
   readSync(fd, bytes, 0, 3, MiB)
   assert.deepEqual([...bytes], [2, 2, 2])

@@ -3,8 +3,7 @@ import { koffi } from './libc.ts'
 /** posix_fadvise(2) */
 const dontNeedAdvice = 4
 
-type Advise = (fd: number, offset: number, length: number, advice: number) => number
-let advise: Advise | undefined
+let advise: ReturnType<ReturnType<ReturnType<typeof koffi>['load']>['func']> | undefined
 
 /**
  * Makes the system forget what it has cached of a file or device (of `length` bytes from `offset` on; 0: to its end) and
@@ -13,12 +12,15 @@ let advise: Advise | undefined
  * Whoever reads or writes much once takes the cache from those who need it, and pays for it: memory that was
  * used a moment ago is at hand, while the machine (a virtual one above all) must first find more.
  *
- * Advice: nothing depends on it, and where there is no such call nothing happens.
+ * Advice: nothing depends on it, and where there is no such call nothing happens. On a thread of its own, since it starts
+ * to write back what is changed, and a disk may hang in that. `fd` must stay open until it resolves.
  */
-export function dropCache(fd: number, offset = 0, length = 0): void {
+export async function dropCache(fd: number, offset = 0, length = 0): Promise<void> {
   if (process.platform !== 'linux') return
-  advise ??= koffi()
-    .load(null)
-    .func('int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)') as unknown as Advise
-  advise(fd, offset, length, dontNeedAdvice)
+  advise ??= koffi().load(null).func('int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)')
+  const { promise, resolve } = Promise.withResolvers<undefined>()
+  advise.async(fd, offset, length, dontNeedAdvice, () => {
+    resolve(undefined)
+  })
+  await promise
 }

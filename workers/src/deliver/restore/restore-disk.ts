@@ -123,7 +123,7 @@ class RestoreRun {
     this.#target = target
     this.#earlySync = new EarlySync(async () => {
       await target.sync()
-      dropCache(target.fd)
+      await dropCache(target.fd)
     })
     this.#keys = new DataKeyRing(options.privateKey, options.repository.tenant, map.root.keys)
   }
