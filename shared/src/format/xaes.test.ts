@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { systemRandomBytes } from '../clock.ts'
 import { derivedKeysCachedMax } from '../limits.ts'
-import { keyBytes, nonceBytes, saltBytes, SaltedNonces, SealingKey, tagBytes } from './xaes.ts'
+import { keyBytes, nonceBytes, saltBytes, saltedNonce, SaltedNonces, SealingKey, tagBytes } from './xaes.ts'
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 const ascii = (text: string): Uint8Array => Buffer.from(text, 'latin1')
@@ -117,12 +117,44 @@ test('property: the variants into given memory do what the plain ones do, and to
   )
 })
 
+test('property: in place, the same bytes and tag come out as apart', () => {
+  fc.assert(
+    fc.property(exactly(nonceBytes), bytes(40), bytes(300), fc.nat(20), (nonce, aad, plaintext, before) => {
+      const key = new SealingKey(new Uint8Array(keyBytes).fill(7))
+      const memory = new Uint8Array(before + plaintext.length + 5).fill(0xaa)
+      const place = memory.subarray(before, before + plaintext.length)
+      place.set(plaintext)
+      const tag = key.sealInPlace(nonce, aad, place)
+      assert.equal(hex(place) + hex(tag), hex(key.seal(nonce, aad, plaintext)))
+      key.openInPlace(nonce, aad, place, tag)
+      assert.deepEqual(place, plaintext)
+      assert.ok([...memory.subarray(0, before), ...memory.subarray(before + plaintext.length)].every((b) => b === 0xaa))
+
+      const otherTag = Uint8Array.from(tag)
+      otherTag[before % tagBytes] = (otherTag[before % tagBytes] ?? 0) ^ 1
+      key.sealInPlace(nonce, aad, place)
+      assert.throws(
+        () => {
+          key.openInPlace(nonce, aad, place, otherTag)
+        },
+        { code: 'E_SEAL_BROKEN' },
+      )
+      assert.ok(place.every((byte) => byte === 0))
+    }),
+  )
+})
+
 test('input longer than one call of the cipher takes is sealed as one message', () => {
   const key = new SealingKey(new Uint8Array(keyBytes).fill(1))
   const nonce = new Uint8Array(nonceBytes)
   const plaintext = systemRandomBytes(600 * 1024 + 1)
   const sealed = key.seal(nonce, ascii('context'), plaintext)
   assert.ok(Buffer.from(key.open(nonce, ascii('context'), sealed)).equals(plaintext))
+  const place = Uint8Array.from(plaintext)
+  const tag = key.sealInPlace(nonce, ascii('context'), place)
+  assert.ok(Buffer.concat([place, tag]).equals(sealed))
+  key.openInPlace(nonce, ascii('context'), place, tag)
+  assert.ok(Buffer.from(place).equals(plaintext))
   sealed[0] = (sealed[0] ?? 0) ^ 1
   assert.throws(() => key.open(nonce, ascii('context'), sealed), { code: 'E_SEAL_BROKEN' })
 })
@@ -147,6 +179,9 @@ test('a target that is too small, a short key and a short nonce are our own mist
   assert.throws(() => key.sealInto(new Uint8Array(20), 0, nonce, ascii(''), ascii('block')), bug)
   assert.throws(() => key.sealInto(new Uint8Array(30), 10, nonce, ascii(''), ascii('block')), bug)
   assert.throws(() => key.openInto(new Uint8Array(4), nonce, ascii(''), sealed), bug)
+  assert.throws(() => {
+    key.openInPlace(nonce, ascii(''), sealed.slice(0, -tagBytes), sealed.subarray(-tagBytes, -1))
+  }, bug)
   assert.throws(() => key.seal(nonce.subarray(1), ascii(''), ascii('block')), bug)
   assert.throws(() => new SealingKey(new Uint8Array(16)), bug)
 })
@@ -190,6 +225,15 @@ test('the nonces of a pack are its salt and a big-endian count from zero, and th
   assert.throws(() => nonces.next(), { code: 'E_KEY_EXHAUSTED' })
   assert.throws(() => nonces.next(), { code: 'E_KEY_EXHAUSTED' })
   assert.deepEqual(asked, [saltBytes])
+})
+
+test('a nonce is made again from its salt and its number', () => {
+  const nonces = new SaltedNonces(systemRandomBytes)
+  const salt = nonces.salt
+  for (let count = 0; count < 300; count += 1) assert.equal(hex(saltedNonce(salt, count)), hex(nonces.next()))
+  const copy = hex(salt)
+  nonces.salt.fill(0)
+  assert.equal(hex(nonces.salt), copy, 'the salt is its own')
 })
 
 test('a nonce that was given does not change when the next one is asked for', () => {

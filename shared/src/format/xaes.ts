@@ -59,16 +59,14 @@ export class SealingKey {
       targetOffset >= 0 && targetOffset + sealedBytes <= target.length,
       'the target has room for what is sealed',
     )
-    const cipher = createCipheriv('aes-256-gcm', this.#derivedKey(nonce), nonce.subarray(saltBytes), {
-      authTagLength: tagBytes,
-    })
-    cipher.setAAD(aad)
-    for (let at = 0; at < plaintext.length; at += pieceBytes) {
-      moveInto(target, targetOffset + at, cipher.update(plaintext.subarray(at, at + pieceBytes)))
-    }
-    cipher.final()
-    target.set(cipher.getAuthTag(), targetOffset + plaintext.length)
+    const tag = this.#encrypt(target, targetOffset, nonce, aad, plaintext)
+    target.set(tag, targetOffset + plaintext.length)
     return sealedBytes
+  }
+
+  /** `bytes` become their ciphertext, where they are; gives the tag, `tagBytes` long. A nonce is used once only. */
+  sealInPlace(nonce: Uint8Array, aad: Uint8Array, bytes: Uint8Array): Uint8Array {
+    return this.#encrypt(bytes, 0, nonce, aad, bytes)
   }
 
   /** Gives the plaintext. Anything altered, or sealed with another key, nonce or aad: E_SEAL_BROKEN. */
@@ -88,21 +86,52 @@ export class SealingKey {
       throw new StrataError('E_SEAL_BROKEN', `${String(sealed.length)} sealed bytes are shorter than the seal itself`)
     }
     invariant(plainBytes <= target.length, 'the target has room for what is opened')
+    this.#decrypt(target, nonce, aad, sealed.subarray(0, plainBytes), sealed.subarray(plainBytes))
+    return plainBytes
+  }
+
+  /** Undoes `sealInPlace`. When it throws (E_SEAL_BROKEN), `bytes` are zeros. */
+  openInPlace(nonce: Uint8Array, aad: Uint8Array, bytes: Uint8Array, tag: Uint8Array): void {
+    invariant(tag.length === tagBytes, `a tag has ${String(tagBytes)} bytes, not ${String(tag.length)}`)
+    this.#decrypt(bytes, nonce, aad, bytes, tag)
+  }
+
+  /** Writes the ciphertext to `targetOffset`, which may be where the plaintext is; gives the tag. */
+  #encrypt(
+    target: Uint8Array,
+    targetOffset: number,
+    nonce: Uint8Array,
+    aad: Uint8Array,
+    plaintext: Uint8Array,
+  ): Uint8Array {
+    const cipher = createCipheriv('aes-256-gcm', this.#derivedKey(nonce), nonce.subarray(saltBytes), {
+      authTagLength: tagBytes,
+    })
+    cipher.setAAD(aad)
+    for (let at = 0; at < plaintext.length; at += pieceBytes) {
+      moveInto(target, targetOffset + at, cipher.update(plaintext.subarray(at, at + pieceBytes)))
+    }
+    cipher.final()
+    return cipher.getAuthTag()
+  }
+
+  /** Writes the plaintext to the front of `target`, where the ciphertext may be; zeros when it does not open. */
+  #decrypt(target: Uint8Array, nonce: Uint8Array, aad: Uint8Array, ciphertext: Uint8Array, tag: Uint8Array): void {
     const decipher = createDecipheriv('aes-256-gcm', this.#derivedKey(nonce), nonce.subarray(saltBytes), {
       authTagLength: tagBytes,
     })
     decipher.setAAD(aad)
-    decipher.setAuthTag(sealed.subarray(plainBytes))
-    for (let at = 0; at < plainBytes; at += pieceBytes) {
-      moveInto(target, at, decipher.update(sealed.subarray(at, Math.min(at + pieceBytes, plainBytes))))
+    decipher.setAuthTag(tag)
+    for (let at = 0; at < ciphertext.length; at += pieceBytes) {
+      moveInto(target, at, decipher.update(ciphertext.subarray(at, at + pieceBytes)))
     }
     try {
       decipher.final()
     } catch (error) {
-      target.fill(0, 0, plainBytes)
-      throw new StrataError('E_SEAL_BROKEN', `${String(sealed.length)} sealed bytes do not open`, { cause: error })
+      target.fill(0, 0, ciphertext.length)
+      const sealedBytes = ciphertext.length + tagBytes
+      throw new StrataError('E_SEAL_BROKEN', `${String(sealedBytes)} sealed bytes do not open`, { cause: error })
     }
-    return plainBytes
   }
 
   /** The AES-GCM key for the nonce's salt. */
@@ -156,8 +185,9 @@ function cmacSubkey(block: Uint8Array): Uint8Array {
 }
 
 /**
- * The nonces of one pack: a random salt, then a counter from 0, 12 bytes big-endian. The object owns its salt, so a
- * nonce comes out once; past `recordsMax` it says E_KEY_EXHAUSTED. Never copy one or carry it to another thread.
+ * The nonces of one pack or sealed segment: a random salt, then a counter from 0, 12 bytes big-endian. The object owns
+ * its salt, so a nonce comes out once; past `recordsMax` it says E_KEY_EXHAUSTED. Never copy one or carry it to another
+ * thread.
  */
 export class SaltedNonces {
   readonly #salt: Uint8Array
@@ -171,16 +201,27 @@ export class SaltedNonces {
     this.#recordsMax = recordsMax
   }
 
+  /** For whoever stores it once for all; a copy. */
+  get salt(): Uint8Array {
+    return this.#salt.slice()
+  }
+
   next(): Uint8Array<ArrayBuffer> {
     if (this.#given >= this.#recordsMax) {
       throw new StrataError('E_KEY_EXHAUSTED', `one salt has sealed ${String(this.#given)} records, as many as it may`)
     }
-    const nonce = new Uint8Array(nonceBytes)
-    nonce.set(this.#salt)
-    viewOf(nonce).setUint32(counterAt, this.#given)
+    const nonce = saltedNonce(this.#salt, this.#given)
     this.#given += 1
     return nonce
   }
+}
+
+/** Nonce number `count` of a salt, to open with. Whoever seals asks `SaltedNonces`, which gives none twice. */
+export function saltedNonce(salt: Uint8Array, count: number): Uint8Array<ArrayBuffer> {
+  const nonce = new Uint8Array(nonceBytes)
+  nonce.set(salt)
+  viewOf(nonce).setUint32(counterAt, count)
+  return nonce
 }
 
 /** The counter never needs more than its last four bytes. */
