@@ -47,6 +47,8 @@ export const diskNameCharsMax = 64
 export const segmentBytesMax = 64 * MiB
 export const segmentEntriesMax = 4096
 export const segmentsPerSessionMax = 2 ** 22
+/** What a sealed segment is sealed in: whoever reads any byte of it opens this much. */
+export const sealedPieceBytes = 1 * MiB
 /** Block bytes of a page pack; a session with a larger map writes several. */
 export const pagePackBytesMax = 32 * MiB
 export const passesPerSessionMax = 3

@@ -23,11 +23,13 @@ import {
   writeRecordHeader,
 } from '@strata/shared/format/record.ts'
 import { decodeRoot, encodeRoot } from '@strata/shared/format/root.ts'
+import { decodeSealedTail } from '@strata/shared/format/sealed-segment.ts'
 import { decodeSegmentTail, encodeSegmentTail, type SegmentEntry } from '@strata/shared/format/segment.ts'
 import { sessionEndType, sessionType, type Session, type SessionEnd } from '@strata/shared/format/session.ts'
 import { decodeWrappedDataKey, encodeWrappedDataKey } from '@strata/shared/format/wrapped-key.ts'
 import { decodeTenantKeys, encodeTenantKeys } from '@strata/shared/keys/tenant-document.ts'
 import { createTenantKeys } from '@strata/shared/keys/tenant-keys.ts'
+import { opened, sealed } from '@strata/shared/testing/sealed-segment.ts'
 import { seededRandom, testIndexKeys } from '@strata/shared/testing/test-repository.ts'
 import { asId, type Id, type KeyId, type SessionId, type TenantId } from '@strata/shared/types.ts'
 
@@ -158,6 +160,22 @@ function repairSegment(bytes: Uint8Array): Uint8Array {
   const entriesAt = trailerAt - 48 * readU32(copy, trailerAt + 32)
   if (entriesAt >= 0) new DataView(copy.buffer).setUint32(trailerAt + 40, entriesAt, true)
   return withChecksum(copy, entriesAt)
+}
+
+const sealedAs = { transportKey: random(32), session, segment: 3 }
+
+/** The shortest one, and one that is longer than what it is mostly mutated to. */
+function sealedSegmentExamples(): Uint8Array[] {
+  return [56, 200].map((length) => sealed(random(length), sealedAs, random))
+}
+
+/** Makes the plain length fit, where there is one piece. */
+function repairSealedSegment(bytes: Uint8Array): Uint8Array {
+  if (bytes.length < 56 + 16) return bytes
+  const copy = Uint8Array.from(bytes)
+  const trailerAt = copy.length - 56
+  new DataView(copy.buffer).setUint32(trailerAt + 28, trailerAt - 16, true)
+  return withChecksum(copy, trailerAt)
 }
 
 const id = (digit: string): string => digit.repeat(32)
@@ -297,6 +315,30 @@ export async function fuzzTargets(): Promise<FuzzTarget[]> {
         const tailBytes = header.entries.length * 48 + 56
         const tail = encodeSegmentTail(header, bytes.length - tailBytes)
         assert.deepEqual(tail, Uint8Array.from(bytes.subarray(bytes.length - tailBytes)))
+      },
+    },
+    {
+      name: 'end of a sealed segment',
+      examples: sealedSegmentExamples(),
+      repair: repairSealedSegment,
+      read: (bytes) => {
+        const tail = decodeSealedTail('sealed segment', bytes, bytes.length)
+        assert.deepEqual([tail.salt.length, tail.tags.length], [12, 16])
+        assert.equal(tail.plainBytes + 16 + 56, bytes.length)
+      },
+    },
+    {
+      name: 'sealed segment',
+      examples: sealedSegmentExamples(),
+      repair: repairSealedSegment,
+      read: (bytes) => {
+        const plain = opened(bytes, sealedAs.transportKey)
+        const { session: of, segment, salt } = decodeSealedTail('sealed segment', bytes, bytes.length)
+        assert.deepEqual({ session: of, segment }, { session, segment: 3 })
+        assert.deepEqual(
+          sealed(plain, sealedAs, () => salt),
+          Uint8Array.from(bytes),
+        )
       },
     },
     {

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { createHmac } from 'node:crypto'
 import { test } from 'node:test'
-import { idFromBytes, type SetId } from '../types.ts'
-import { blockDigestKey, derive, setIdFromName, treeDigestKey } from './derive.ts'
+import { idFromBytes, type SessionId, type SetId } from '../types.ts'
+import { blockDigestKey, derive, setIdFromName, transportKey, treeDigestKey } from './derive.ts'
 
 const indexKey = Uint8Array.from({ length: 32 }, (_, i) => i)
 const setId = idFromBytes<SetId>(Uint8Array.from({ length: 16 }, (_, i) => 16 + i))
+const session = idFromBytes<SessionId>(Uint8Array.from({ length: 16 }, (_, i) => 16 + i))
 
 // Computed with Python's hmac and hashlib from the words of docs/format.md. They are in every repository: a change
 // of one of them is another format.
@@ -19,6 +20,10 @@ test('derived keys are what the format says', () => {
     '2f2f3589a0be4744d5ca229e2770e446a376a9eb95c8ea708de9dddf58f574ef',
   )
   assert.equal(setIdFromName(indexKey, 'Büro-Server'), 'b603592f92ae878bfc48842fbe16bc05')
+  assert.equal(
+    transportKey(indexKey, session).toString('hex'),
+    'ca8bdb9b9d1f2e1c9c94e15b07965cbcae41336601c27af1de92c45c7575451d',
+  )
 })
 
 test('derivation is HKDF-SHA256 as RFC 5869 defines it', () => {
@@ -39,13 +44,16 @@ test('a set has one id however its name is composed, and another with another na
   assert.equal(new Set(ids).size, ids.length)
 })
 
-test('sets and purposes have keys of their own', () => {
+test('sets, sessions and purposes have keys of their own', () => {
   const otherSet = idFromBytes<SetId>(new Uint8Array(16))
   const keys = [
     blockDigestKey(indexKey, setId),
     treeDigestKey(indexKey, setId),
     blockDigestKey(indexKey, otherSet),
     treeDigestKey(indexKey, otherSet),
+    // The same 16 bytes as the set's id.
+    transportKey(indexKey, session),
+    transportKey(indexKey, idFromBytes<SessionId>(new Uint8Array(16))),
   ].map((key) => key.toString('hex'))
   assert.equal(new Set(keys).size, keys.length)
 })

@@ -1,7 +1,7 @@
 import { createHmac, hkdfSync } from 'node:crypto'
 import { invariant } from '../errors.ts'
 import { keyBytes } from '../format/xaes.ts'
-import { idBytes, idFromBytes, idToBytes, type SetId } from '../types.ts'
+import { idBytes, idFromBytes, idToBytes, type SessionId, type SetId } from '../types.ts'
 
 /**
  * What follows from the index key by HKDF-SHA256. docs/format.md, "Derived keys".
@@ -12,6 +12,7 @@ import { idBytes, idFromBytes, idToBytes, type SetId } from '../types.ts'
 const blockDigestInfo = 'strata/v1/block-digest'
 const treeDigestInfo = 'strata/v1/tree-digest'
 const setNameInfo = 'strata/v1/set-name'
+const transportInfo = 'strata/v1/transport'
 
 /** Key of the digests of a set's blocks, 32 bytes. */
 export function blockDigestKey(indexKey: Uint8Array, setId: SetId): Buffer {
@@ -33,6 +34,15 @@ export function setIdFromName(firstIndexKey: Uint8Array, name: string): SetId {
   const key = derive(firstIndexKey, new Uint8Array(0), setNameInfo)
   const hash = createHmac('sha256', key).update(name.normalize('NFC'), 'utf8').digest()
   return idFromBytes<SetId>(hash.subarray(0, idBytes))
+}
+
+/**
+ * Key of a session's segments on their way from afar, 32 bytes. Agent and workers know it without telling each other.
+ *
+ * Always from the index key's first generation: both have that, whichever is current for the one or the other.
+ */
+export function transportKey(firstIndexKey: Uint8Array, session: SessionId): Buffer {
+  return derive(firstIndexKey, idToBytes(session), transportInfo)
 }
 
 /** HKDF-SHA256 (RFC 5869) to 32 bytes. */

@@ -7,10 +7,10 @@ import type { IndexKeys } from '../format/box.ts'
 import { repositoryName, type SetPlace } from '../format/names.ts'
 import { repositoryDocumentBytesMax } from '../limits.ts'
 import { nonceBytes, SealingKey } from '../format/xaes.ts'
-import { blockDigestKey, setIdFromName, treeDigestKey } from '../keys/derive.ts'
+import { blockDigestKey, setIdFromName, transportKey, treeDigestKey } from '../keys/derive.ts'
 import type { IngestKeys } from '../keys/tenant-keys.ts'
 import type { ObjectStore } from '../store/object-store.ts'
-import { idBytes, idFromBytes, type Id, type SetId, type TenantId } from '../types.ts'
+import { idBytes, idFromBytes, type Id, type SessionId, type SetId, type TenantId } from '../types.ts'
 
 /** The repository's own document: plain, written once by `strata init`. docs/format.md, "Repository". */
 const repositorySchema = v.object({
@@ -94,6 +94,11 @@ export class Repository {
   digestKeysOf(set: SetId): DigestKeys {
     const key = this.#firstIndexKey()
     return { block: blockDigestKey(key, set), tree: treeDigestKey(key, set) }
+  }
+
+  /** What a session's segments are sealed with when they come from afar. */
+  transportKeyOf(session: SessionId): Buffer {
+    return transportKey(this.#firstIndexKey(), session)
   }
 
   random(count: number): Uint8Array {
