@@ -3,6 +3,7 @@ import { StrataError, systemErrorCode, toStrataError } from '@strata/shared/erro
 import { BlockDigester, digestBytes, isAllZero } from '@strata/shared/format/digest.ts'
 import { scanPieceBytes } from '@strata/shared/limits.ts'
 import { alignedBuffer, readDirect } from './direct-read.ts'
+import { spoolError } from '../spool-error.ts'
 import { readFully } from './read-fully.ts'
 import { blockStates, type OpenSegment, type ScanAnswer, type ScanReply, type ScanTask } from './scan-task.ts'
 import { announceLoaded } from '@strata/shared/threads/loaded.ts'
@@ -200,10 +201,7 @@ class SegmentRoom {
     try {
       return writeSync(this.#segment.fd, bytes, from, bytes.length - from, position)
     } catch (error) {
-      const reason = systemErrorCode(error) ?? String(error)
-      throw new StrataError('E_HANDOVER_SPACE', `a segment could not be written to ${this.#segment.path}: ${reason}`, {
-        cause: error,
-      })
+      throw spoolError(this.#segment.path, error)
     }
   }
 }

@@ -1,10 +1,11 @@
 import { closeSync, ftruncateSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { invariant, StrataError, systemErrorCode } from '@strata/shared/errors.ts'
+import { invariant } from '@strata/shared/errors.ts'
 import { digestBytes } from '@strata/shared/format/digest.ts'
 import { encodeSegmentTail, type SegmentEntry, type SegmentHeader } from '@strata/shared/format/segment.ts'
 import { segmentEntriesMax } from '@strata/shared/limits.ts'
 import { blockStates, type OpenSegment, type ScanAnswer, type ScanTask } from '../capture/scan-task.ts'
+import { spoolError } from '../spool-error.ts'
 
 /**
  * A segment on its way: scan threads write frames into its file, one after the other; its number, entries and trailer
@@ -106,10 +107,7 @@ export class SegmentFile {
     try {
       return action()
     } catch (error) {
-      const reason = systemErrorCode(error) ?? String(error)
-      throw new StrataError('E_HANDOVER_SPACE', `a segment could not be written to ${this.path}: ${reason}`, {
-        cause: error,
-      })
+      throw spoolError(this.path, error)
     }
   }
 }
