@@ -143,6 +143,10 @@ export const errorCatalogue = {
   E_HANDOVER_IO: permanent(
     'Check the hand-over directory (/dev/shm, or STRATA_HANDOVER_DIR), who may read there, and the system log.',
   ),
+  // As E_HANDOVER_LOST: it comes to a person when sending the segment again did not help.
+  E_SEGMENT_INVALID: permanent(
+    'A segment arrived that is not what the agent of its session sealed: it was cut or altered on its way. Find out who can write to the staging area; then run the backup again.',
+  ),
   E_REDIS_MISSING: permanent(
     'Install redis-server (apt-get install redis-server), or point STRATA_REDIS_URL at a Redis.',
   ),

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { closeSync, openSync } from 'node:fs'
 import zstd from 'zstd-napi/binding.js'
 import { systemRandomBytes } from '@strata/shared/clock.ts'
 import { hasCode, invariant, StrataError, toStrataError, type ErrorDocument } from '@strata/shared/errors.ts'
@@ -24,15 +24,13 @@ import { blockBytesMax, handOverFileBytesMax } from '@strata/shared/limits.ts'
 import { idToBytes } from '@strata/shared/types.ts'
 import { handOverError } from '../local/hand-over-errors.ts'
 import { announceLoaded } from '@strata/shared/threads/loaded.ts'
+import { badSegment, openSegmentSource, type SegmentOrigin, type SegmentSource } from './segment-source.ts'
 
 /**
  * The work on one segment, in a thread of the ingest pool: open it, check every digest, compress, seal, and put the
  * pack together in memory. Buffers live as long as the thread.
  */
-export interface SegmentTask {
-  readonly segmentPath: string
-  readonly session: string
-  readonly segment: number
+export interface SegmentTask extends SegmentOrigin {
   readonly disks: readonly { readonly blockBytes: number; readonly sizeBytes: number }[]
   /** The name that the pack will have; its footer is bound to it. */
   readonly packName: string
@@ -70,9 +68,10 @@ export default function packSegment(task: SegmentTask): SegmentAnswer {
 function pack(task: SegmentTask): number {
   const fd = openSync(task.segmentPath, 'r')
   try {
-    const header = readHeader(fd, task)
+    const source = openSegmentSource(fd, task)
+    const header = readHeader(source, task)
     const builder = new PackBuilder(task)
-    readFrames(fd, header, (entry, frame) => {
+    readFrames(source, header, (entry, frame) => {
       builder.add(entry, frame)
     })
     return builder.finish(header)
@@ -81,12 +80,8 @@ function pack(task: SegmentTask): number {
   }
 }
 
-function lost(path: string, cause?: unknown): StrataError {
-  return new StrataError('E_HANDOVER_LOST', `the segment in ${path} is gone or cut`, { cause })
-}
-
-function readHeader(fd: number, task: SegmentTask): SegmentHeader {
-  const segmentBytes = fstatSync(fd).size
+function readHeader(source: SegmentSource, task: SegmentTask): SegmentHeader {
+  const segmentBytes = source.sizeBytes
   if (segmentBytes > handOverFileBytesMax) {
     throw new StrataError(
       'E_LIMIT',
@@ -94,17 +89,16 @@ function readHeader(fd: number, task: SegmentTask): SegmentHeader {
     )
   }
   const tail = Buffer.allocUnsafe(Math.min(segmentBytes, segmentTailBytesMax))
-  readFully(fd, tail, segmentBytes - tail.length, task.segmentPath)
+  source.read(tail, segmentBytes - tail.length)
   let header: SegmentHeader | number
   try {
     header = decodeSegmentTail(task.segmentPath, tail, segmentBytes)
   } catch (error) {
-    // A hand-over that was cut or written over is as good as none.
-    if (hasCode(error, 'E_FORMAT_DAMAGED', 'E_FORMAT_KIND')) throw lost(task.segmentPath, error)
+    if (hasCode(error, 'E_FORMAT_DAMAGED', 'E_FORMAT_KIND')) throw badSegment(task, error)
     throw error
   }
   invariant(typeof header !== 'number', 'the longest possible tail was read')
-  if (header.session !== task.session || header.segment !== task.segment) throw lost(task.segmentPath)
+  if (header.session !== task.session || header.segment !== task.segment) throw badSegment(task)
   const disk = task.disks[header.disk]
   if (disk?.blockBytes !== header.blockBytes) {
     throw new StrataError(
@@ -125,7 +119,11 @@ function requireFits(entry: SegmentEntry, blocks: number, disk: { blockBytes: nu
 }
 
 /** Gives each frame of the segment, in order; the memory is good until the next one. */
-function readFrames(fd: number, header: SegmentHeader, take: (entry: SegmentEntry, frame: Uint8Array) => void): void {
+function readFrames(
+  source: SegmentSource,
+  header: SegmentHeader,
+  take: (entry: SegmentEntry, frame: Uint8Array) => void,
+): void {
   let start = 0
   let end = 0
   const framesEnd = header.entries.reduce(
@@ -140,18 +138,9 @@ function readFrames(fd: number, header: SegmentHeader, take: (entry: SegmentEntr
     if (entry.offset + entry.length > end) {
       start = entry.offset
       end = Math.min(framesEnd, start + readPieceBytes)
-      readFully(fd, frames.subarray(0, end - start), start, 'segment')
+      source.read(frames.subarray(0, end - start), start)
     }
     take(entry, frames.subarray(entry.offset - start, entry.offset - start + entry.length))
-  }
-}
-
-function readFully(fd: number, target: Buffer, position: number, what: string): void {
-  let read = 0
-  while (read < target.length) {
-    const count = readSync(fd, target, read, target.length - read, position + read)
-    if (count === 0) throw lost(what)
-    read += count
   }
 }
 
@@ -186,9 +175,9 @@ class PackBuilder {
       return
     }
     if (!equalBytes(this.#digester.digest(frame), digest)) {
-      throw lost(
-        this.#task.segmentPath,
-        new StrataError('E_DIGEST_MISMATCH', `block ${String(block)} changed on its way`),
+      throw badSegment(
+        this.#task,
+        new StrataError('E_DIGEST_MISMATCH', `block ${String(block)} is not what its digest says`),
       )
     }
     this.#entries.push({ state: 'record', block, digest, piece: this.#pieces.length })
