@@ -2,6 +2,7 @@
  * The layers, as rules. Folder = layer: what a folder may import says what it is about.
  *
  *   shared: base (errors, limits, types, clock, names) ← format (bytes, no I/O) ← store, keys ← repository
+ *                                                                             store ← staging
  *   agent → shared;  workers → shared, agent;  test → all;  infra, scripts → nobody
  */
 const base = '^shared/src/(errors|limits|types|clock|set-name|disk-name|threads)\\.ts$'
@@ -130,6 +131,18 @@ export default {
       'A store moves bytes that it cannot read.',
       { path: '^shared/src/store/', pathNot: tests },
       { path: '^shared/src/', pathNot: [base, '^shared/src/(format|store|system)/'] },
+    ),
+    forbid(
+      'staging-is-store-and-signatures',
+      'What is staged is sealed: nothing here opens it, and no repository is needed to move it.',
+      { path: '^shared/src/staging/', pathNot: tests },
+      { path: '^shared/src/', pathNot: [base, '^shared/src/(format|store|staging)/'] },
+    ),
+    forbid(
+      'repository-knows-no-staging',
+      'A point never needs what is staged.',
+      { path: '^shared/src/(keys|repository|policy)/' },
+      { path: '^shared/src/staging/' },
     ),
     forbid(
       'keys-are-below-repository',

@@ -133,6 +133,8 @@ export const uploadPieceBytesMax = 256 * KiB
 export const bandwidthBytesPerSecondMin = 1 * KiB
 /** A bandwidth limit lets this much of its rate through at once after a pause. */
 export const bandwidthBurstMs = 1000
+/** What is read of the answer to an upload: at most a page of XML that says why it was refused. */
+export const uploadAnswerBytesMax = 64 * KiB
 
 // ── time ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 /** A call is tried this often, whatever the store has shown before. */
@@ -144,6 +146,11 @@ export const storeOutageMsMax = 120_000
 /** Without a single byte sent or received for this long, a request is given up. */
 export const storeRequestTimeoutMs = 120_000
 export const storeConnectTimeoutMs = 15_000
+/**
+ * How long a grant for an upload to staging may be good for. An upload must have begun by then, so that minutes do; and
+ * whoever gets hold of one can do no more than spoil one object.
+ */
+export const uploadGrantLifeMsMax = 3600_000
 /** How long the offset between the store's clock and ours is believed. */
 export const storeClockLifeMs = 60_000
 /** Left-over files of dead writers in a directory store are removed after this long. */
@@ -232,6 +239,10 @@ invariant(
 )
 invariant(storeConnectTimeoutMs < storeOutageMsMax, 'one connection that cannot be made is no whole outage')
 invariant(clockSkewWarnMs < storeClockSkewMsMax, 'a wrong clock is warned of before a store refuses it')
+invariant(
+  clockSkewWarnMs + uploadGrantLifeMsMax <= 7 * 24 * 3600_000,
+  'a grant, begun early for the sake of clocks, is no longer than S3 lets a signature live',
+)
 invariant(
   repositoryDocumentBytesMax <= documentBytesMax && tenantKeysBytesMax <= documentBytesMax,
   'what is read as an object can be read as a document',

@@ -29,6 +29,8 @@ export interface AzureStoreOptions {
   readonly onRequest?: StoreObserver | undefined
   /** ms without progress after which a request is given up */
   readonly requestTimeoutMs?: number | undefined
+  /** `delete` takes the snapshots of an object along; else an object that has some is not deleted. */
+  readonly deletesSnapshots?: boolean | undefined
 }
 
 /**
@@ -52,6 +54,7 @@ class AzureStore implements ObjectStore {
   readonly #storeClock: StoreClock
   readonly #onRequest: StoreObserver | undefined
   readonly #idleMs: number
+  readonly #deletesSnapshots: boolean
 
   constructor(location: AzureLocation, options: AzureStoreOptions) {
     this.#agents = httpAgents()
@@ -69,6 +72,7 @@ class AzureStore implements ObjectStore {
     this.#storeClock = new StoreClock(options.clock)
     this.#onRequest = options.onRequest
     this.#idleMs = options.requestTimeoutMs ?? storeRequestTimeoutMs
+    this.#deletesSnapshots = options.deletesSnapshots ?? false
   }
 
   async put(name: string, parts: readonly Uint8Array[], options: PutOptions = {}): Promise<void> {
@@ -145,7 +149,10 @@ class AzureStore implements ObjectStore {
     checkObjectName(name)
     await this.#request('delete', `deleting ${name}`, undefined, async (signal) => {
       try {
-        await this.#container.deleteBlob(this.#prefix + name, { abortSignal: signal })
+        await this.#container.deleteBlob(this.#prefix + name, {
+          abortSignal: signal,
+          ...(this.#deletesSnapshots ? { deleteSnapshots: 'include' } : {}),
+        })
       } catch (error) {
         if (!objectMissingCodes.includes(failureOf(error).code)) throw error
       }

@@ -89,4 +89,6 @@ export interface ObjectInfo {
   readonly sizeBytes: number
   /** By the store's clock. */
   readonly modifiedMs: number
+  /** What the store itself has compared the bytes with and kept. Only from `head` of an S3 store that was asked for it. */
+  readonly sha256?: Uint8Array
 }

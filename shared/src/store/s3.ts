@@ -6,7 +6,6 @@ import {
   HeadObjectCommand,
   PutObjectCommand,
   S3Client,
-  S3ServiceException,
 } from '@aws-sdk/client-s3'
 import type { GetObjectCommandOutput } from '@aws-sdk/client-s3'
 import type { Clock } from '../clock.ts'
@@ -14,13 +13,12 @@ import { StrataError } from '../errors.ts'
 import { storeRequestTimeoutMs } from '../limits.ts'
 import type { Environment } from './environment.ts'
 import { receiveObject } from './http-download.ts'
-import { connectionFailure, httpError } from './http-errors.ts'
-import type { HttpFailure } from './http-errors.ts'
 import { RequestGate, uploadStream, withIdleLimit } from './http-transfer.ts'
 import { byteCount, existsError, missingError, truncatedError, wantedFrom } from './object-errors.ts'
 import { checkDirectory, checkListPrefix, checkObjectName } from './object-names.ts'
 import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions, WholeObject } from './object-store.ts'
 import { s3ClientConfig } from './s3-client.ts'
+import { s3Error, s3FailureOf } from './s3-errors.ts'
 import { S3Listing, objectInfo } from './s3-list.ts'
 import { StoreClock } from './store-clock.ts'
 import { observed } from './store-requests.ts'
@@ -40,6 +38,8 @@ export interface S3StoreOptions {
   readonly onRequest?: StoreObserver | undefined
   /** ms without progress after which a request is given up */
   readonly requestTimeoutMs?: number | undefined
+  /** `head` gives the SHA-256 of objects that were put with one, where the store keeps it. */
+  readonly headSha256?: boolean | undefined
 }
 
 /** No request is made. Without keys in `env` the SDK looks where it always does: profiles, instance roles. */
@@ -61,6 +61,7 @@ class S3Store implements ObjectStore {
   readonly #aheadMs = new WeakMap<object, number>()
   readonly #onRequest: StoreObserver | undefined
   readonly #idleMs: number
+  readonly #headSha256: boolean
   /** The bucket has answered once, so a missing object is no missing bucket. */
   #bucketSeen = false
 
@@ -82,6 +83,7 @@ class S3Store implements ObjectStore {
     this.#storeClock = new StoreClock(options.clock)
     this.#onRequest = options.onRequest
     this.#idleMs = options.requestTimeoutMs ?? storeRequestTimeoutMs
+    this.#headSha256 = options.headSha256 ?? false
     this.#watchDates()
   }
 
@@ -129,12 +131,18 @@ class S3Store implements ObjectStore {
 
   async head(name: string): Promise<ObjectInfo | undefined> {
     checkObjectName(name)
+    const command = new HeadObjectCommand({
+      ...this.#object(name),
+      ...(this.#headSha256 ? { ChecksumMode: 'ENABLED' } : {}),
+    })
     const info = await this.#request('head', `looking at ${name}`, undefined, async (signal) => {
       try {
-        const output = await this.#client.send(new HeadObjectCommand(this.#object(name)), { abortSignal: signal })
-        return objectInfo(name, output.ContentLength, output.LastModified)
+        const output = await this.#client.send(command, { abortSignal: signal })
+        const sha256 = sha256Of(output.ChecksumSHA256)
+        const known = objectInfo(name, output.ContentLength, output.LastModified)
+        return sha256 === undefined ? known : { ...known, sha256 }
       } catch (error) {
-        if (failureOf(error).status === 404) return undefined
+        if (s3FailureOf(error).status === 404) return undefined
         throw error
       }
     })
@@ -163,7 +171,7 @@ class S3Store implements ObjectStore {
       try {
         await this.#client.send(new DeleteObjectCommand(this.#object(name)), { abortSignal: signal })
       } catch (error) {
-        if (failureOf(error).code !== 'NoSuchKey') throw error
+        if (s3FailureOf(error).code !== 'NoSuchKey') throw error
       }
     })
   }
@@ -195,19 +203,8 @@ class S3Store implements ObjectStore {
       if (kind !== 'head') this.#bucketSeen = true
       return result
     } catch (error) {
-      throw this.#coded(error, doing)
+      throw s3Error(error, this.#aheadMsOf(error), `${doing} in ${this.description}`)
     }
-  }
-
-  #coded(error: unknown, doing: string): StrataError {
-    if (error instanceof Error && error.message === 'Region is missing') {
-      return new StrataError(
-        'E_STORE_URL',
-        'no region is given: neither in the store URL (?region=…) nor in AWS_REGION',
-      )
-    }
-    const failure = { ...failureOf(error), aheadMs: this.#aheadMsOf(error) }
-    return httpError(error, failure, `${doing} in ${this.description}`)
   }
 
   /** The SDK corrects the time that it signs by with every answer: what counts is how it signed this request. */
@@ -221,7 +218,7 @@ class S3Store implements ObjectStore {
   }
 
   #putError(error: unknown, name: string, ifAbsent: boolean): unknown {
-    const { status, code } = failureOf(error)
+    const { status, code } = s3FailureOf(error)
     if (!ifAbsent) return error
     if (status === 412) return existsError(this.description, name)
     if (code === 'NotImplemented') {
@@ -241,7 +238,7 @@ class S3Store implements ObjectStore {
         abortSignal: signal,
       })
     } catch (error) {
-      const { status, code } = failureOf(error)
+      const { status, code } = s3FailureOf(error)
       if (code === 'NoSuchKey' || (status === 404 && code === 'NotFound')) throw missingError(this.description, name)
       if (status === 416 && range !== undefined) throw truncatedError(this.description, name, range)
       throw error
@@ -253,7 +250,7 @@ class S3Store implements ObjectStore {
       try {
         await this.#client.send(new HeadBucketCommand({ Bucket: this.#bucket }), { abortSignal: signal })
       } catch (error) {
-        if (failureOf(error).status !== 404) throw error
+        if (s3FailureOf(error).status !== 404) throw error
         throw new StrataError('E_STORE_MISSING', `there is no bucket ${this.#bucket} (${this.description})`)
       }
     })
@@ -292,24 +289,10 @@ function checksumOf(parts: readonly Uint8Array[]): string {
   return bytes.toString('base64')
 }
 
-const refusalStatusMin = 400
+const sha256Bytes = 32
 
-function failureOf(error: unknown): HttpFailure {
-  if (error instanceof S3ServiceException) {
-    const { httpStatusCode, requestId } = error.$metadata
-    return { status: httpStatusCode, code: error.name, requestId }
-  }
-  const isProvider = error instanceof Error && error.name.endsWith('ProviderError')
-  return { status: refusalOf(error), code: isProvider ? error.name : undefined, requestId: undefined }
-}
-
-/**
- * The status of a refusal whose body is none of S3's (a load balancer's page): the SDK throws whatever its parser
- * threw, with the status noted on it. Below 400 a body that cannot be read stays what is wrong; and where the body broke
- * off, so much of what was refused is unknown (a 404 may be of the object or of the bucket) that it counts as no answer.
- */
-function refusalOf(error: unknown): number | undefined {
-  if (connectionFailure(error) !== undefined) return undefined
-  const status = (error as { $metadata?: { httpStatusCode?: number } } | undefined)?.$metadata?.httpStatusCode
-  return status !== undefined && status >= refusalStatusMin ? status : undefined
+/** undefined for what is none of a whole object: that of a multipart upload is made of those of its parts. */
+function sha256Of(header: string | undefined): Uint8Array | undefined {
+  const bytes = Buffer.from(header ?? '', 'base64')
+  return bytes.byteLength === sha256Bytes && header === bytes.toString('base64') ? new Uint8Array(bytes) : undefined
 }
