@@ -30,10 +30,15 @@ export const repositoryDocumentBytesMax = 4 * KiB
 /** More than every index key and wrap that a tenant can have. */
 export const tenantKeysBytesMax = 256 * KiB
 export const rootBytesMax = 16 * MiB
-/** Data keys in a root: one for each session of the chain that stored anything. */
-export const keysPerRootMax = 1024
-/** Past this a backup starts a new chain by itself. */
+/** Data keys in a root: one for each worker process that stored records for a session of the chain. */
+export const keysPerRootMax = 2048
+/**
+ * With so many data keys in its newest root a chain is not continued, and a backup starts a new one by itself: that is
+ * so many points, where one worker process stored the records of each.
+ */
 export const chainPointsMax = 1000
+/** Worker processes that a session has room for at least, those that start again among them. */
+export const keysPerSessionMin = 1024
 export const pointsPerSetMax = 9_999_999_999
 export const nameCharsMax = 200
 /** What a manifest keeps of warnings; longer messages are cut, and more of them left out. */
@@ -81,6 +86,11 @@ export const scryptMemoryBytesMax = 256 * MiB
 export const scryptParallelMax = 16
 export const keyringBytesMax = 1 * MiB
 export const keyFileBytesMax = 4 * KiB
+/**
+ * Sessions whose data keys a worker process keeps: more than it serves at the same time, since a session that comes back
+ * after its key was dropped takes one more of those that a root has room for.
+ */
+export const dataKeysKeptMax = 16_384
 
 // ── bytes in flight ────────────────────────────────────────────────────────────────────────────────────────────────
 export const segmentsInFlightMax = 4
@@ -206,6 +216,10 @@ export const passphrasePromptsMax = 3
 export const passphraseCharsAdvised = 12
 
 invariant(nodesPerDiskMax === 64, 'two levels of 1,024 entries and 64 nodes carry 2^26 blocks')
+invariant(
+  chainPointsMax - 1 + keysPerSessionMin <= keysPerRootMax,
+  'a session that continues a chain has room for the keys of its workers, however long the chain is',
+)
 invariant(segmentBytesMax % blockBytesMax === 0, 'a segment holds whole blocks of every size')
 invariant(segmentBytesSmall % blockBytesMax === 0, 'a small segment holds whole blocks of every size')
 invariant(

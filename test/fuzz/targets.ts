@@ -4,12 +4,11 @@ import { boxKinds, openBox, sealBox } from '@strata/shared/format/box.ts'
 import { decodeDocument, encodeDocument, parseDocument } from '@strata/shared/format/document.ts'
 import { zeroDigest } from '@strata/shared/format/digest.ts'
 import { manifestType, type Manifest } from '@strata/shared/format/manifest.ts'
+import { decodeMapFooter, encodeMapFooter } from '@strata/shared/format/map-footer.ts'
 import {
   decodeDataFooter,
-  decodeMapFooter,
   decodePackTail,
   encodeDataFooter,
-  encodeMapFooter,
   encodePackTail,
   packKinds,
   type FooterEntry,
@@ -214,7 +213,6 @@ const sessionDocument: Session = {
   base: null,
   sequenceAtOpen: 0,
   disks: [disk],
-  dataKey: { keyId: id('3'), encapsulated: 'ab'.repeat(32), sealed: 'cd'.repeat(48) },
   openedAt: at,
   expiresAt: at,
   warnings: [],
@@ -251,7 +249,8 @@ export async function fuzzTargets(): Promise<FuzzTarget[]> {
   const boxed = sealBox(boxKinds.page, 'context', random(50), keys, random(24))
   const context = 'tenants/t/points/s/0000000007'
   const sealedManifest = encodeDocument(manifestType, context, manifest, keys, random(24))
-  const wrapped = encodeWrappedDataKey({ keyId: asId<KeyId>(id('7')), encapsulated: random(32), sealed: random(48) })
+  const wrappedKey = { keyId: asId<KeyId>(id('7')), encapsulated: random(32), sealed: random(48) }
+  const wrapped = encodeWrappedDataKey(wrappedKey)
   return [
     {
       name: 'record',
@@ -275,9 +274,19 @@ export async function fuzzTargets(): Promise<FuzzTarget[]> {
     },
     {
       name: 'footer of a pack',
-      examples: [encodeDataFooter({ disk: 1, segment: 2, entries: footerEntries })],
+      examples: [encodeDataFooter({ disk: 1, segment: 2, dataKey: wrappedKey, entries: footerEntries }, 2)],
       read: (bytes) => {
-        assert.deepEqual(encodeDataFooter(decodeDataFooter('footer', bytes, 2)), bytes)
+        assert.deepEqual(encodeDataFooter(decodeDataFooter('footer', bytes, 2), 2), bytes)
+      },
+    },
+    {
+      name: 'footer of a pack without records',
+      examples: [
+        encodeDataFooter({ disk: 1, segment: 2, dataKey: null, entries: [] }, 0),
+        encodeDataFooter({ disk: 1, segment: 2, dataKey: null, entries: footerEntries.slice(1, 3) }, 0),
+      ],
+      read: (bytes) => {
+        assert.deepEqual(encodeDataFooter(decodeDataFooter('footer', bytes, 0), 0), bytes)
       },
     },
     {

@@ -5,26 +5,24 @@ import fc from 'fast-check'
 import { disksPerSetMax, footerEntriesMax } from '../limits.ts'
 import { ascii, joined, patched, ramp, toHex, u16, u32, u8 } from '../testing/layout.ts'
 import { testIndexKeys } from '../testing/test-repository.ts'
+import { asId, type KeyId } from '../types.ts'
 import { boxKinds, openBox } from './box.ts'
 import { sealedHash, zeroDigest } from './digest.ts'
 import {
   decodeDataFooter,
-  decodeMapFooter,
   decodePackTail,
   encodeDataFooter,
-  encodeMapFooter,
   encodePackTail,
   openDataFooter,
-  openMapFooter,
   packKinds,
   sealDataFooter,
-  sealMapFooter,
   trailerBytes,
   type DataFooter,
   type FooterEntry,
   type PackTail,
   type Piece,
 } from './pack.ts'
+import type { WrappedDataKey } from './wrapped-key.ts'
 
 const damaged = { code: 'E_FORMAT_DAMAGED' }
 const keys = testIndexKeys()
@@ -149,9 +147,15 @@ test('a pack of a version to come is newer, not damaged', () => {
 
 // ── footers ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+const dataKey: WrappedDataKey = {
+  keyId: asId<KeyId>(toHex(ramp(0x70, 16))),
+  encapsulated: ramp(0x71, 32),
+  sealed: ramp(0x72, 48),
+}
 const footer: DataFooter = {
   disk: 3,
   segment: 0x01020304,
+  dataKey,
   entries: [
     { state: 'record', block: 5, digest: ramp(0x20, 32), piece: 1 },
     { state: 'zero', block: 6, digest: zeroDigest },
@@ -159,7 +163,8 @@ const footer: DataFooter = {
   ],
 }
 const drawnFooter = joined(
-  joined(u16(3), u16(0), u32(0x01020304), u32(3), u32(0)),
+  joined(u16(3), u16(0), u32(0x01020304), u32(3), u32(1)),
+  joined(ramp(0x70, 16), ramp(0x71, 32), ramp(0x72, 48)),
   joined(u32(5), u32(1), ramp(0x20, 32)),
   joined(u32(6), u32(0xffff_ffff), new Uint8Array(32)),
   joined(u32(0x0a0b0c0d), u32(0xffff_fffe), ramp(0x50, 32)),
@@ -167,12 +172,13 @@ const drawnFooter = joined(
 
 test('layout: footer of a pack', () => {
   assert.equal(
-    toHex(encodeDataFooter(footer)),
+    toHex(encodeDataFooter(footer, 2)),
     toHex(drawnFooter),
     'the layout of a footer changed: that is another version of the format',
   )
   const read = decodeDataFooter(name, drawnFooter, 2)
   assert.deepEqual([read.disk, read.segment], [3, 0x01020304])
+  assert.deepEqual(read.dataKey, dataKey)
   assert.deepEqual(
     read.entries.map((entry) => [entry.state, entry.block, entry.state === 'record' ? entry.piece : null]),
     [
@@ -183,14 +189,18 @@ test('layout: footer of a pack', () => {
   )
 })
 
-const entryAt = (index: number): number => 16 + index * 40
+const entryAt = (index: number): number => 16 + 96 + index * 40
 const malformedFooters: Readonly<Record<string, Uint8Array>> = {
   'is empty': new Uint8Array(0),
   'ends in its header': drawnFooter.subarray(0, 15),
   'ends in an entry': drawnFooter.subarray(0, -1),
   'goes on behind its end': joined(drawnFooter, u8(0)),
-  'has the first reserved bytes': patched(drawnFooter, 2, u16(1)),
-  'has the second reserved bytes': patched(drawnFooter, 12, u32(1)),
+  'ends in its data key': drawnFooter.subarray(0, 111),
+  'has reserved bytes': patched(drawnFooter, 2, u16(1)),
+  'has two data keys': joined(patched(drawnFooter.subarray(0, 112), 12, u32(2)), drawnFooter.subarray(16)),
+  'has a hundred million data keys': patched(drawnFooter, 12, u32(100_000_000)),
+  'has records and no data key': joined(patched(drawnFooter.subarray(0, 16), 12, u32(0)), drawnFooter.subarray(112)),
+  'counts no data key and has one': patched(drawnFooter, 12, u32(0)),
   'names a disk that no set has': patched(drawnFooter, 0, u16(disksPerSetMax)),
   'has too many entries': patched(drawnFooter, 8, u32(footerEntriesMax + 1)),
   'says more entries than it has': patched(drawnFooter, 8, u32(4)),
@@ -231,26 +241,30 @@ function fullSize(): number {
   return piecesBytes + openSection.length + 56 + drawnFooter.length + trailerBytes
 }
 
-test('layout: footer of a page pack', () => {
-  const described = [
-    { disk: 0x0102, level: 0, number: 0x01020304 },
-    { disk: 0, level: 2, number: 0 },
-  ]
-  const expected = joined(u16(0x0102), u8(0), u8(0), u32(0x01020304), u16(0), u8(2), u8(0), u32(0))
-  assert.equal(toHex(encodeMapFooter(described)), toHex(expected))
-  assert.deepEqual(decodeMapFooter(name, expected, 2), described)
-  assert.throws(() => decodeMapFooter(name, expected, 1), damaged)
-  assert.throws(() => decodeMapFooter(name, expected, 3), damaged)
-  assert.throws(() => decodeMapFooter(name, patched(expected, 3, u8(1)), 2), damaged)
-  const tail = encodePackTail(packKinds.map, piecesBytes, pieces, sealMapFooter(name, described, keys, nonce))
-  const size = piecesBytes + tail.length
-  assert.deepEqual(openMapFooter(name, readTail(tail, size), keys), described)
-})
+const zeros: DataFooter = {
+  disk: 0,
+  segment: 0,
+  dataKey: null,
+  entries: [{ state: 'zero', block: 0, digest: new Uint8Array(32) }],
+}
+const drawnZeros = joined(joined(u16(0), u16(0), u32(0), u32(1), u32(0)), u32(0), u32(0xffff_ffff), new Uint8Array(32))
 
 test('a pack without any piece has a footer all the same', () => {
-  const zeros: DataFooter = { disk: 0, segment: 0, entries: [{ state: 'zero', block: 0, digest: zeroDigest }] }
   const tail = encodePackTail(packKinds.data, 0, [], sealDataFooter(name, zeros, keys, nonce))
-  assert.deepEqual(openDataFooter(name, readTail(tail, tail.length), keys).entries.length, 1)
+  assert.deepEqual(openDataFooter(name, readTail(tail, tail.length), keys), zeros)
+})
+
+test('layout: the footer of a pack without records has no data key, and one that has is damaged', () => {
+  assert.equal(toHex(encodeDataFooter(zeros, 0)), toHex(drawnZeros))
+  assert.deepEqual(decodeDataFooter(name, drawnZeros, 0), zeros)
+  const withKey = joined(
+    patched(drawnZeros.subarray(0, 16), 12, u32(1)),
+    drawnFooter.subarray(16, 112),
+    drawnZeros.subarray(16),
+  )
+  assert.deepEqual(decodeDataFooter(name, withKey, 1).dataKey, dataKey)
+  assert.throws(() => decodeDataFooter(name, withKey, 0), { ...damaged, message: /1 data keys for 0 records/ })
+  assert.throws(() => decodeDataFooter(name, drawnZeros, 1), { ...damaged, message: /0 data keys for 1 records/ })
 })
 
 test('a writer that gets it wrong fails on the spot, and not later a reader', () => {
@@ -259,7 +273,9 @@ test('a writer that gets it wrong fails on the spot, and not later a reader', ()
   assert.throws(() => encodePackTail(packKinds.data, piecesBytes, overlapping, seal), damaged)
   assert.throws(() => encodePackTail(packKinds.data, 11, pieces, seal), damaged)
   const twice = [footer.entries[0] ?? assert.fail(), footer.entries[0] ?? assert.fail()]
-  assert.throws(() => encodeDataFooter({ ...footer, entries: twice }), damaged)
+  assert.throws(() => encodeDataFooter({ ...footer, entries: twice }, 2), damaged)
+  assert.throws(() => encodeDataFooter({ ...footer, dataKey: null }, 2), damaged)
+  assert.throws(() => encodeDataFooter({ ...zeros, dataKey }, 0), damaged)
   assert.throws(() => encodePackTail(packKinds.data, 2 ** 32, [], seal), { code: 'E_BUG' })
 })
 
@@ -295,7 +311,7 @@ test('property: every footer is read as it was written', () => {
   })
   const all = fc.uniqueArray(entry, { selector: ({ block }) => block, maxLength: 30 })
   fc.assert(
-    fc.property(all, fc.nat(63), fc.nat(2 ** 22), (anyEntries, disk, segment) => {
+    fc.property(all, fc.nat(63), fc.nat(2 ** 22), fc.nat(20), (anyEntries, disk, segment, otherPieces) => {
       const entries = anyEntries
         .sort((a, b) => a.block - b.block)
         .map(({ block, state, digest, piece }): FooterEntry => {
@@ -304,11 +320,13 @@ test('property: every footer is read as it was written', () => {
             ? { state, block, digest: Uint8Array.from(zeroDigest) }
             : { state: 'base', block, digest }
         })
-      assert.deepEqual(decodeDataFooter(name, encodeDataFooter({ disk, segment, entries }), 21), {
-        disk,
-        segment,
-        entries,
-      })
+      // Readers accept pieces without an entry.
+      const pieceCount = entries.reduce(
+        (count, entry) => (entry.state === 'record' ? Math.max(count, entry.piece + 1) : count),
+        otherPieces,
+      )
+      const written = { disk, segment, dataKey: pieceCount === 0 ? null : dataKey, entries }
+      assert.deepEqual(decodeDataFooter(name, encodeDataFooter(written, pieceCount), pieceCount), written)
     }),
   )
 })

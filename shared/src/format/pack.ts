@@ -1,6 +1,13 @@
 import { createHash } from 'node:crypto'
 import { invariant } from '../errors.ts'
-import { disksPerSetMax, footerEntriesMax, packBytesMax } from '../limits.ts'
+import {
+  blockBytesDefault,
+  disksPerSetMax,
+  footerEntriesMax,
+  footerGuessBytes,
+  packBytesMax,
+  segmentBytesMax,
+} from '../limits.ts'
 import { boxKinds, boxOverheadBytes, openBox, sealBox, type IndexKeys } from './box.ts'
 import {
   concatBytes,
@@ -16,6 +23,7 @@ import {
   writePreamble,
 } from './bytes.ts'
 import { digestBytes, zeroDigest } from './digest.ts'
+import { decodeWrappedDataKey, encodeWrappedDataKey, wrappedDataKeyBytes, type WrappedDataKey } from './wrapped-key.ts'
 
 /**
  * The end of a pack. docs/format.md, "Packs".
@@ -63,15 +71,18 @@ export function packTailBytes({ openSection, footerBox }: PackTail): number {
   return openSection.length + footerBox.length + trailerBytes
 }
 
-/** Everything behind the pieces. `seal` gets the open section's hash, which the footer box's context ends with. */
+/**
+ * Everything behind the pieces. `seal` gets the open section's hash, which the footer box's context ends with, and the
+ * number of pieces, which the footer has to fit.
+ */
 export function encodePackTail(
   kind: PackContainerKind,
   piecesBytes: number,
   pieces: readonly Piece[],
-  seal: (contextSuffix: string) => Uint8Array,
+  seal: (contextSuffix: string, pieceCount: number) => Uint8Array,
 ): Uint8Array<ArrayBuffer> {
   const openSection = writeOpenSection(pieces)
-  const box = seal(footerContextSuffix(openSection))
+  const box = seal(footerContextSuffix(openSection), pieces.length)
   const packBytes = piecesBytes + openSection.length + box.length + trailerBytes
   invariant(packBytes <= packBytesMax, `a pack of ${String(packBytes)} bytes`)
   const trailer = new Uint8Array(trailerBytes)
@@ -155,7 +166,7 @@ function checksumOf(openSection: Uint8Array, box: Uint8Array, trailer: Uint8Arra
 }
 
 /** Binds a footer to the open section before it. */
-function footerContextSuffix(openSection: Uint8Array): string {
+export function footerContextSuffix(openSection: Uint8Array): string {
   return `#${createHash('sha256').update(openSection).digest('hex')}`
 }
 
@@ -173,44 +184,57 @@ export type FooterEntry =
 export interface DataFooter {
   readonly disk: number
   readonly segment: number
+  /** What the pack's records are sealed under; null when it has none. */
+  readonly dataKey: WrappedDataKey | null
   /** Ascending block numbers, each once. */
   readonly entries: readonly FooterEntry[]
 }
 
 const footerDiskAt = 0
-const footerReserved1At = 2
+const footerReservedAt = 2
 const footerSegmentAt = 4
 const footerEntryCountAt = 8
-const footerReserved2At = 12
-const footerHeaderBytes = 16
+const footerKeyCountAt = 12
+/** The wrapped data key, where there is one; the entries follow. */
+const footerKeyAt = footerKeyCountAt + 4
 
 const entryBlockAt = 0
 const entryRecordAt = 4
 const entryDigestAt = 8
 const footerEntryBytes = entryDigestAt + digestBytes
-/** Footers of page packs are smaller. */
-const footerBoxBytesMax = boxOverheadBytes + footerHeaderBytes + footerEntriesMax * footerEntryBytes
-export const dataPackTailBytesMax = footerEntriesMax * pieceBytes + footerBoxBytesMax + trailerBytes
+invariant(footerKeyAt === 16 && footerEntryBytes === 40, 'docs/format.md states these numbers')
 
-export function encodeDataFooter(footer: DataFooter): Uint8Array<ArrayBuffer> {
+/** Footers of page packs (map-footer.ts) are smaller. */
+const footerBoxBytesMax = boxOverheadBytes + entriesAt(1) + footerEntriesMax * footerEntryBytes
+export const dataPackTailBytesMax = footerEntriesMax * pieceBytes + footerBoxBytesMax + trailerBytes
+invariant(
+  boxOverheadBytes + entriesAt(1) + (segmentBytesMax / blockBytesDefault) * (pieceBytes + footerEntryBytes) <=
+    footerGuessBytes - trailerBytes,
+  "one request takes the whole end of a default block size's pack",
+)
+
+function entriesAt(keyCount: number): number {
+  return footerKeyAt + keyCount * wrappedDataKeyBytes
+}
+
+export function encodeDataFooter(footer: DataFooter, pieceCount: number): Uint8Array<ArrayBuffer> {
   const bytes = writeDataFooter(footer)
-  const pieceCount = footer.entries.reduce(
-    (count, entry) => (entry.state === 'record' ? Math.max(count, entry.piece + 1) : count),
-    0,
-  )
   const reread = decodeDataFooter('footer just written', bytes, pieceCount)
   invariant(equalBytes(writeDataFooter(reread), bytes), 'a footer reads back as written')
   return bytes
 }
 
 function writeDataFooter(footer: DataFooter): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(footerHeaderBytes + footer.entries.length * footerEntryBytes)
+  const keyCount = footer.dataKey === null ? 0 : 1
+  const bytes = new Uint8Array(entriesAt(keyCount) + footer.entries.length * footerEntryBytes)
   const view = viewOf(bytes)
   view.setUint16(footerDiskAt, footer.disk, true)
   view.setUint32(footerSegmentAt, footer.segment, true)
   view.setUint32(footerEntryCountAt, footer.entries.length, true)
+  view.setUint32(footerKeyCountAt, keyCount, true)
+  if (footer.dataKey !== null) bytes.set(encodeWrappedDataKey(footer.dataKey), footerKeyAt)
   footer.entries.forEach((entry, index) => {
-    const at = footerHeaderBytes + index * footerEntryBytes
+    const at = entriesAt(keyCount) + index * footerEntryBytes
     const record = entry.state === 'record' ? entry.piece : entry.state === 'zero' ? recordZero : recordBase
     view.setUint32(at + entryBlockAt, entry.block, true)
     view.setUint32(at + entryRecordAt, record, true)
@@ -220,17 +244,28 @@ function writeDataFooter(footer: DataFooter): Uint8Array<ArrayBuffer> {
 }
 
 export function decodeDataFooter(name: string, bytes: Uint8Array, pieceCount: number): DataFooter {
-  requireLength(name, bytes, footerHeaderBytes)
+  requireLength(name, bytes, footerKeyAt)
   const view = viewOf(bytes)
-  requireZero(name, view.getUint16(footerReserved1At, true) | view.getUint32(footerReserved2At, true))
+  requireZero(name, view.getUint16(footerReservedAt, true))
   const disk = view.getUint16(footerDiskAt, true)
   requireCount(`${name}, disk`, disk, disksPerSetMax - 1)
   const entryCount = view.getUint32(footerEntryCountAt, true)
   requireCount(`${name}, entries`, entryCount, footerEntriesMax)
-  requireExactLength(name, bytes, footerHeaderBytes + entryCount * footerEntryBytes)
+  const keyCount = view.getUint32(footerKeyCountAt, true)
+  if (keyCount !== (pieceCount === 0 ? 0 : 1)) {
+    throw damaged(name, `has ${String(keyCount)} data keys for ${String(pieceCount)} records`)
+  }
+  requireExactLength(name, bytes, entriesAt(keyCount) + entryCount * footerEntryBytes)
+  const dataKey = keyCount === 0 ? null : decodeWrappedDataKey(bytes.subarray(footerKeyAt, entriesAt(keyCount)))
+  const entries = decodeEntries(name, bytes.subarray(entriesAt(keyCount)), pieceCount)
+  return { disk, segment: view.getUint32(footerSegmentAt, true), dataKey, entries }
+}
+
+function decodeEntries(name: string, bytes: Uint8Array, pieceCount: number): FooterEntry[] {
+  const view = viewOf(bytes)
   const entries: FooterEntry[] = []
   let after = -1
-  for (let at = footerHeaderBytes; at < bytes.length; at += footerEntryBytes) {
+  for (let at = 0; at < bytes.length; at += footerEntryBytes) {
     const block = view.getUint32(at + entryBlockAt, true)
     const record = view.getUint32(at + entryRecordAt, true)
     const digest = bytes.subarray(at + entryDigestAt, at + footerEntryBytes)
@@ -245,69 +280,15 @@ export function decodeDataFooter(name: string, bytes: Uint8Array, pieceCount: nu
       entries.push({ state: 'record', block, digest, piece: record })
     }
   }
-  return { disk, segment: view.getUint32(footerSegmentAt, true), entries }
+  return entries
 }
 
 export function sealDataFooter(name: string, footer: DataFooter, keys: IndexKeys, nonce: Uint8Array) {
-  return (suffix: string): Uint8Array => sealBox(boxKinds.footer, name + suffix, encodeDataFooter(footer), keys, nonce)
+  return (suffix: string, pieceCount: number): Uint8Array =>
+    sealBox(boxKinds.footer, name + suffix, encodeDataFooter(footer, pieceCount), keys, nonce)
 }
 
 export function openDataFooter(name: string, tail: PackTail, keys: IndexKeys): DataFooter {
   const plain = openBox(boxKinds.footer, name + footerContextSuffix(tail.openSection), tail.footerBox, keys)
   return decodeDataFooter(name, plain, tail.pieces.length)
-}
-
-// ── footer of a page pack: which page each piece is ────────────────────────────────────────────────────────────────
-
-export interface MapPiece {
-  readonly disk: number
-  /** 0 page, 1 node, 2 root. */
-  readonly level: number
-  readonly number: number
-}
-
-const mapPieceDiskAt = 0
-const mapPieceLevelAt = 2
-const mapPieceReservedAt = 3
-const mapPieceNumberAt = 4
-const mapPieceBytes = 8
-
-export function encodeMapFooter(pieces: readonly MapPiece[]): Uint8Array<ArrayBuffer> {
-  const bytes = writeMapFooter(pieces)
-  const reread = decodeMapFooter('footer just written', bytes, pieces.length)
-  invariant(equalBytes(writeMapFooter(reread), bytes), 'a footer reads back as written')
-  return bytes
-}
-
-function writeMapFooter(pieces: readonly MapPiece[]): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(pieces.length * mapPieceBytes)
-  const view = viewOf(bytes)
-  pieces.forEach((piece, index) => {
-    view.setUint16(index * mapPieceBytes + mapPieceDiskAt, piece.disk, true)
-    view.setUint8(index * mapPieceBytes + mapPieceLevelAt, piece.level)
-    view.setUint32(index * mapPieceBytes + mapPieceNumberAt, piece.number, true)
-  })
-  return bytes
-}
-
-export function decodeMapFooter(name: string, bytes: Uint8Array, pieceCount: number): MapPiece[] {
-  requireExactLength(name, bytes, pieceCount * mapPieceBytes)
-  const view = viewOf(bytes)
-  return Array.from({ length: pieceCount }, (_, index) => {
-    requireZero(name, view.getUint8(index * mapPieceBytes + mapPieceReservedAt))
-    return {
-      disk: view.getUint16(index * mapPieceBytes + mapPieceDiskAt, true),
-      level: view.getUint8(index * mapPieceBytes + mapPieceLevelAt),
-      number: view.getUint32(index * mapPieceBytes + mapPieceNumberAt, true),
-    }
-  })
-}
-
-export function sealMapFooter(name: string, pieces: readonly MapPiece[], keys: IndexKeys, nonce: Uint8Array) {
-  return (suffix: string): Uint8Array => sealBox(boxKinds.footer, name + suffix, encodeMapFooter(pieces), keys, nonce)
-}
-
-export function openMapFooter(name: string, tail: PackTail, keys: IndexKeys): MapPiece[] {
-  const plain = openBox(boxKinds.footer, name + footerContextSuffix(tail.openSection), tail.footerBox, keys)
-  return decodeMapFooter(name, plain, tail.pieces.length)
 }

@@ -22,6 +22,13 @@ test('property: makes exactly what a list of the last used keys does not hold', 
   )
 })
 
+test('what was deleted is made anew', () => {
+  const used = new RecentlyUsed<string, number>(2)
+  assert.deepEqual([used.get('a', () => 1), used.get('b', () => 2)], [1, 2])
+  used.delete('a')
+  assert.deepEqual([used.get('a', () => 3), used.get('b', () => 4)], [3, 2])
+})
+
 test('a map without room is our own mistake', () => {
   assert.throws(() => new RecentlyUsed(0), { code: 'E_BUG' })
 })

@@ -24,4 +24,8 @@ export class RecentlyUsed<K, V> {
     }
     return value
   }
+
+  delete(key: K): void {
+    this.#values.delete(key)
+  }
 }

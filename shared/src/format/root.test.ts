@@ -102,8 +102,8 @@ test('one disk, key or node too many is refused, also when all of them are there
   const disks = Array.from({ length: 65 }, (_, index) => disk(index, 1, 1))
   assert.equal(decodeRoot(joined(head(64, 0), ...disks.slice(0, 64))).disks.length, 64)
   assert.throws(() => decodeRoot(joined(head(65, 0), ...disks)), { ...damaged, message: /65 where at most 64/ })
-  const keys = Array.from({ length: 1025 }, () => key)
-  assert.throws(() => decodeRoot(joined(head(0, 1025), ...keys)), { ...damaged, message: /1025 where at most 1024/ })
+  const keys = Array.from({ length: 2049 }, () => key)
+  assert.throws(() => decodeRoot(joined(head(0, 2049), ...keys)), { ...damaged, message: /2049 where at most 2048/ })
   const most = blocksPerDiskMax * 64 * KiB
   assert.equal(decodeRoot(joined(head(1, 0), disk(0, most, 64))).disks[0]?.nodes.entryCount, 64)
   assert.throws(() => decodeRoot(joined(head(1, 0), disk(0, most + 1, 65))), damaged)

@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { type Fitting, hexText, list, text, wholeNumber } from './schema.ts'
+import { type Fitting, list, text, wholeNumber } from './schema.ts'
 import { disksPerSetMax, nameCharsMax, pointsPerSetMax, segmentsPerSessionMax, warningsPerPointMax } from '../limits.ts'
 import { boxKinds } from './box.ts'
 import { bytesSchema, digestHexSchema, documentHead, idSchema, instantSchema, type DocumentType } from './document.ts'
@@ -9,12 +9,6 @@ import { baseSchema, consistencySchema, diskSchema, kindSchema, machineSchema, w
  * A session's two documents: `open` is written when it begins, `end` when the agent has sent everything. Together they
  * say all that a commit needs to know, so that jobs can be made anew from the bucket. docs/format.md, "Sessions".
  */
-export const wrappedKeySchema = v.object({
-  keyId: idSchema,
-  encapsulated: hexText(32),
-  sealed: hexText(48),
-})
-
 export const sessionSchema = v.object({
   ...documentHead('session', 1),
   session: idSchema,
@@ -26,8 +20,6 @@ export const sessionSchema = v.object({
   /** Highest sequence number of the set when the session was opened; 0 when it had none. */
   sequenceAtOpen: wholeNumber(0, pointsPerSetMax),
   disks: list(diskSchema, { min: 1, max: disksPerSetMax }),
-  /** The session's data key, sealed to the tenant. */
-  dataKey: wrappedKeySchema,
   /** By the store's clock. */
   openedAt: instantSchema,
   expiresAt: instantSchema,

@@ -4,7 +4,7 @@ import { equalBytes, requireExactLength } from './bytes.ts'
 import { keyBytes, tagBytes } from './xaes.ts'
 
 /**
- * A session's data key, sealed to the tenant's public key. docs/format.md, "Wrapped data key".
+ * A data key, sealed to the tenant's public key. docs/format.md, "Data keys".
  *
  * Fixed size, no version of its own: the object that holds it has one.
  */

@@ -8,9 +8,9 @@ import { openFrom, sealTo, type HpkeContext } from './hpke.ts'
 import type { TenantPrivateKey } from './tenant-private-key.ts'
 
 /**
- * Data keys: each session seals its records under one of its own, which leaves the process only sealed to the
- * tenant's public key. So ingest, which holds no private key, cannot read what an earlier session wrote.
- * docs/format.md, "Wrapped data key".
+ * Data keys: for each session a worker process seals records under one of its own, which leaves the process only sealed
+ * to the tenant's public key. So ingest, which holds no private key, cannot read what an earlier session wrote.
+ * docs/format.md, "Data keys".
  */
 const dataKeyInfo = Buffer.from('strata/v1/data-key', 'latin1')
 

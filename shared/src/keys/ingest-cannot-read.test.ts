@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { systemRandomBytes } from '../clock.ts'
+import { blockDigest } from '../format/digest.ts'
+import { encodeDataFooter } from '../format/pack.ts'
 import { SealingKey, SaltedNonces } from '../format/xaes.ts'
 import { encodeWrappedDataKey, type WrappedDataKey } from '../format/wrapped-key.ts'
 import { idFromBytes, idToBytes, type Id, type TenantId } from '../types.ts'
@@ -18,8 +20,8 @@ import { TenantPrivateKey } from './tenant-private-key.ts'
 
 /**
  * Promise 5: ingest can write and cannot read history. Here is everything an ingest machine has: its keyring, the
- * whole store (the keys document, every wrapped key, the sealed record) and the data key of its own session. The
- * record is one of an earlier session.
+ * whole store (the keys document, every wrapped key, the sealed record, the footer of its pack, which it can open) and
+ * the data key that it made itself for its own session. The record is one of an earlier session.
  */
 const aad = Buffer.from('a record of an earlier session')
 const block = Buffer.alloc(4096, 'customer data ')
@@ -52,6 +54,7 @@ before(async () => {
   const own = await createDataKey(ingest.publicKey, ingest.tenantId, systemRandomBytes)
   const indexKey = ingest.indexKeys.get(1) ?? new Uint8Array(0)
   const set = setIdFromName(indexKey, 'default')
+  const digestKey = blockDigestKey(indexKey, set)
   haystacks = [
     encodeTenantKeys(document),
     await readFile(path),
@@ -61,11 +64,20 @@ before(async () => {
     Buffer.from(document.mac, 'hex'),
     ingest.publicKey,
     ...ingest.indexKeys.values(),
-    blockDigestKey(indexKey, set),
+    digestKey,
     treeDigestKey(indexKey, set),
     own.key,
     encodeWrappedDataKey(own.wrapped),
     encodeWrappedDataKey(earlier.wrapped),
+    encodeDataFooter(
+      {
+        disk: 0,
+        segment: 0,
+        dataKey: earlier.wrapped,
+        entries: [{ state: 'record', block: 0, digest: blockDigest(digestKey, block), piece: 0 }],
+      },
+      1,
+    ),
     Buffer.concat([earlier.nonce, earlier.sealed.subarray(0, 256)]),
     new Uint8Array(32),
   ]

@@ -6,7 +6,7 @@ import { jobPlace, segmentNumberSchema } from './jobs.ts'
 /**
  * Job `ingest`: one attempt at one segment.
  *
- * - Reads: the segment and the session's data key from the hand-over directory.
+ * - Reads: the session's document, and the segment in the hand-over directory of its host.
  * - Writes: one pack, under a name of its own attempt.
  * - A repeat is harmless: it writes another pack, and commit takes one of them.
  * - Ends it for good: E_HANDOVER_LOST (the agent sends again), anything `permanent`. `transient` errors are tried again.
@@ -18,9 +18,7 @@ export const ingestJobSchema = v.object({
   ...jobPlace,
   chain: idSchema,
   segment: segmentNumberSchema,
-  /** The session's directory in the worker's own hand-over directory; its data key lies there too. */
-  handOver: matching(/^session-[A-Za-z0-9]{6}$/),
-  /** The segment in it. */
+  /** The segment, in the session's directory of the worker's own hand-over directory. */
   segmentFile: matching(/^[0-9a-f]{32}-[0-9]{1,10}\.segment$/),
 })
 export type IngestJob = Fitting<typeof ingestJobSchema>

@@ -54,7 +54,7 @@ export async function writeMap(options: {
   readonly digestKeys: DigestKeys
   readonly base: PointMap | null
   readonly disks: readonly MapDisk[]
-  /** The session's data key, when it sealed any record. */
+  /** Data keys of the session's records, without those that the base has. */
   readonly newKeys: readonly WrappedDataKey[]
 }): Promise<WrittenMap> {
   const { repository, place, session, digestKeys, base } = options

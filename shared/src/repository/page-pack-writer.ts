@@ -1,5 +1,6 @@
 import { attemptFromBytes, packName, type ChainPlace, type PackReference } from '../format/names.ts'
-import { encodePackTail, packKinds, sealMapFooter, type MapPiece, type Piece } from '../format/pack.ts'
+import { sealMapFooter, type MapPiece } from '../format/map-footer.ts'
+import { encodePackTail, packKinds, type Piece } from '../format/pack.ts'
 import { sealedHash } from '../format/digest.ts'
 import type { Place } from '../format/page.ts'
 import { pagePackBytesMax } from '../limits.ts'

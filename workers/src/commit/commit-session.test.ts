@@ -5,6 +5,7 @@ import { equalBytes } from '@strata/shared/format/bytes.ts'
 import { zeroDigest } from '@strata/shared/format/digest.ts'
 import { manifestDigest } from '@strata/shared/format/manifest.ts'
 import { manifestName, pointsPrefix, sessionEndName, sessionName } from '@strata/shared/format/names.ts'
+import type { WrappedDataKey } from '@strata/shared/format/wrapped-key.ts'
 import { PointMap } from '@strata/shared/repository/point-map.ts'
 import { readPoint, type Point } from '@strata/shared/repository/points.ts'
 import { Repository } from '@strata/shared/repository/repository.ts'
@@ -12,7 +13,7 @@ import type { ObjectStore } from '@strata/shared/store/object-store.ts'
 import { storeWith } from '@strata/shared/testing/store-with.ts'
 import { testDigest } from '@strata/shared/testing/test-map.ts'
 import { makeTestRepository, seededRandom, type TestRepository } from '@strata/shared/testing/test-repository.ts'
-import { TestSession, testBlockBytes } from '../testing/test-session.ts'
+import { testDataKey, TestSession, testBlockBytes } from '../testing/test-session.ts'
 import type { CommitResult } from './commit-session.ts'
 
 const a = new Map([
@@ -23,11 +24,12 @@ const a = new Map([
 /** A session of one disk with two segments, ready to be committed. */
 async function fullSession(test: TestRepository, number = 1, sequenceAtOpen = 0): Promise<TestSession> {
   const session = await new TestSession({ repository: test.repository, number, sequenceAtOpen }).open()
-  await session.pack(0, [{ block: 2, content: 'two' }])
-  await session.pack(1, [
+  await session.pack(0, [{ block: 2, content: 'two' }], { worker: `one of ${session.id}` })
+  const rest = [
     { block: 3, content: 'zero' },
     { block: 9, content: 'nine' },
-  ])
+  ]
+  await session.pack(1, rest, { worker: `another of ${session.id}` })
   await session.end(2, [a])
   return session
 }
@@ -77,11 +79,39 @@ test('a session becomes a point: manifest, map, statistics', async () => {
   const point = await pointOf(test, session, result)
   assert.deepEqual(point.manifest, manifest)
   await assertReads(test, point, 0, a)
-  const map = await PointMap.open(test.repository, point)
-  assert.deepEqual(
-    map.root.keys.map(({ keyId }) => keyId),
-    [session.document.dataKey.keyId],
-  )
+  assert.deepEqual(await keysOf(test, point), keysOfWorkers(session))
+})
+
+async function keysOf(test: TestRepository, point: Point): Promise<readonly WrappedDataKey[]> {
+  return (await PointMap.open(test.repository, point)).root.keys
+}
+
+/** Those of `fullSession`. */
+function keysOfWorkers({ id }: TestSession): WrappedDataKey[] {
+  return [testDataKey(`one of ${id}`), testDataKey(`another of ${id}`)]
+}
+
+test('a point has the data keys of its base, and then those of its own packs', async () => {
+  const test = makeTestRepository()
+  const full = await fullSession(test, 1)
+  const base = await pointOf(test, full, await full.commit())
+  const session = await new TestSession({ repository: test.repository, number: 2, base }).open()
+  await session.pack(0, [{ block: 1, content: 'one' }], { worker: 'a third' })
+  await session.pack(1, [{ block: 2, content: 'two' }], { worker: `another of ${full.id}` })
+  await session.end(2, [new Map([...a, [1, 'one']])])
+  const point = await pointOf(test, session, await session.commit())
+  assert.deepEqual(await keysOf(test, point), [...keysOfWorkers(full), testDataKey('a third')])
+})
+
+test('a pack whose data key has the id of one of its base does not become part of a point', async () => {
+  const test = makeTestRepository()
+  const full = await fullSession(test, 1)
+  const base = await pointOf(test, full, await full.commit())
+  const session = await new TestSession({ repository: test.repository, number: 2, base }).open()
+  await session.pack(0, [{ block: 1, content: 'one' }], { worker: `one of ${full.id}`, wrap: 'another key' })
+  await session.end(1, [new Map([...a, [1, 'one']])])
+  await assert.rejects(session.commit(), { code: 'E_SEGMENTS_MISSING' })
+  assert.equal((await points(test, session)).length, 1)
 })
 
 test('a manifest that was published is found again, and nothing more is written', async () => {

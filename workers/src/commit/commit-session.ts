@@ -1,4 +1,4 @@
-import { hasCode, invariant, StrataError } from '@strata/shared/errors.ts'
+import { hasCode, StrataError } from '@strata/shared/errors.ts'
 import { equalBytes } from '@strata/shared/format/bytes.ts'
 import { decodeDocument, documentObjectBytesMax, encodeDocument } from '@strata/shared/format/document.ts'
 import {
@@ -16,14 +16,14 @@ import {
   type SetPlace,
 } from '@strata/shared/format/names.ts'
 import { sessionEndType, sessionType, type Session, type SessionEnd } from '@strata/shared/format/session.ts'
-import type { WrappedDataKey } from '@strata/shared/format/wrapped-key.ts'
 import { pointsPerSetMax } from '@strata/shared/limits.ts'
 import { readingBase } from '@strata/shared/repository/base-errors.ts'
 import { writeMap, type WrittenMap } from '@strata/shared/repository/map-writer.ts'
 import { PointMap } from '@strata/shared/repository/point-map.ts'
 import { baseOf, latestSequence, readBase, readPoint } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
-import { asId, type ChainId, type KeyId, type SessionId, type SetId } from '@strata/shared/types.ts'
+import { asId, type ChainId, type SessionId, type SetId } from '@strata/shared/types.ts'
+import { PointKeys } from './point-keys.ts'
 import { SessionPacks } from './session-packs.ts'
 
 /**
@@ -45,8 +45,9 @@ export async function commitSession(repository: Repository, set: SetId, session:
   const published = await findPublished(repository, set, session, open.sequenceAtOpen, latest)
   if (published !== undefined) return published
   const place: SessionPlace = { ...setPlace, chain: asId<ChainId>(open.chain), session }
-  const packs = await SessionPacks.choose(repository, place, open, end.segments)
   const base = open.base === null ? null : await readingBase(openBase(repository, set, open.base))
+  const keys = new PointKeys(base?.root.keys ?? [])
+  const packs = await SessionPacks.choose(repository, place, open, end.segments, keys)
   const map = await writeMap({
     repository,
     place,
@@ -54,7 +55,7 @@ export async function commitSession(repository: Repository, set: SetId, session:
     digestKeys: repository.digestKeysOf(set),
     base,
     disks: open.disks.map((disk, index) => ({ ...disk, changes: packs.changesOf(index) })),
-    newKeys: packs.hasRecords ? [wrappedKeyOf(open)] : [],
+    newKeys: keys.added,
   })
   requireContentRoots(open, end, map)
   return publish(repository, setPlace, manifestOf(open, end, base, map, packs.storedBytes), latest)
@@ -216,14 +217,4 @@ async function digestOf(repository: Repository, place: SetPlace, sequence: numbe
 
 function getDocument({ store }: Repository, name: string): Promise<Uint8Array> {
   return store.get(name, { bytesMax: documentObjectBytesMax })
-}
-
-function wrappedKeyOf(open: Session): WrappedDataKey {
-  const { keyId, encapsulated, sealed } = open.dataKey
-  invariant(encapsulated.length === 64 && sealed.length === 96, 'the schema states these lengths')
-  return {
-    keyId: asId<KeyId>(keyId),
-    encapsulated: new Uint8Array(Buffer.from(encapsulated, 'hex')),
-    sealed: new Uint8Array(Buffer.from(sealed, 'hex')),
-  }
 }

@@ -3,13 +3,14 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { hasCode } from '@strata/shared/errors.ts'
 import { packName } from '@strata/shared/format/names.ts'
-import { footerEntriesMax, pageEntriesMax, storeRequestsInFlightMax } from '@strata/shared/limits.ts'
+import { footerEntriesMax, keysPerRootMax, pageEntriesMax, storeRequestsInFlightMax } from '@strata/shared/limits.ts'
 import type { BlockChange } from '@strata/shared/repository/map-writer.ts'
 import { Repository } from '@strata/shared/repository/repository.ts'
 import { storeWith } from '@strata/shared/testing/store-with.ts'
 import { testDigest } from '@strata/shared/testing/test-map.ts'
 import { makeTestRepository, type TestRepository } from '@strata/shared/testing/test-repository.ts'
-import { TestSession, type TestBlock } from '../testing/test-session.ts'
+import { testDataKey, TestSession, type TestBlock } from '../testing/test-session.ts'
+import { PointKeys } from './point-keys.ts'
 import { SessionPacks } from './session-packs.ts'
 
 const low = '1111111111111111'
@@ -25,8 +26,9 @@ async function openSession(
 function choose(
   { test, session }: { test: TestRepository; session: TestSession },
   segments: number,
+  keys = new PointKeys([]),
 ): Promise<SessionPacks> {
-  return SessionPacks.choose(test.repository, session.place, session.document, segments)
+  return SessionPacks.choose(test.repository, session.place, session.document, segments, keys)
 }
 
 async function changesOf(packs: SessionPacks, disk = 0): Promise<BlockChange[]> {
@@ -114,7 +116,7 @@ test('pack ends that were not kept are read ahead, several at a time, and as man
   }
   const slow = new SlowReads(made.test)
   const { place, document } = made.session
-  const packs = await SessionPacks.choose(slow.repository, place, document, segments, 0)
+  const packs = await SessionPacks.choose(slow.repository, place, document, segments, new PointKeys([]), 0)
   const before = slow.reads
   slow.peak = 0
   const changes = await changesOf(packs)
@@ -130,7 +132,7 @@ test('whoever takes no more changes leaves no read under way', async () => {
   for (const segment of [0, 1, 2]) await made.session.pack(segment, [{ block: segment * pageEntriesMax, content: 'x' }])
   const slow = new SlowReads(made.test)
   const { place, document } = made.session
-  const packs = await SessionPacks.choose(slow.repository, place, document, 3, 0)
+  const packs = await SessionPacks.choose(slow.repository, place, document, 3, new PointKeys([]), 0)
   for await (const { page } of packs.changesOf(0)) {
     assert.equal(page, 0)
     break
@@ -191,6 +193,58 @@ test('an attempt that speaks of what the session does not have is passed over', 
   await assert.rejects(choose(made, 3), (error) => {
     assert.ok(hasCode(error, 'E_SEGMENTS_MISSING'))
     assert.deepEqual(error.details, { segments: [0, 1, 2] })
+    return true
+  })
+})
+
+test('the data keys of the packs that are taken come in the order of their segments, each once', async () => {
+  const made = await openSession()
+  const { session } = made
+  const one = (content: string): TestBlock[] => [{ block: 1, content }]
+  await session.pack(0, one('a'), { worker: 'second' })
+  await session.pack(1, one('zero'), { worker: 'without records' })
+  await session.pack(2, one('b'), { worker: 'first' })
+  await session.pack(3, one('c'), { worker: 'of the base' })
+  await session.pack(4, one('d'), { worker: 'second' })
+  await session.pack(5, one('e'), { worker: 'not counted' })
+  await session.pack(0, one('a'), { attempt: high, worker: 'not taken' })
+  const keys = new PointKeys([testDataKey('of the base'), testDataKey('of another point')])
+  await choose(made, 5, keys)
+  assert.deepEqual(keys.added, [testDataKey('second'), testDataKey('first')])
+})
+
+test('an attempt whose key has the id of another one is passed over, and alone it counts as missing', async () => {
+  const x = [{ block: 1, content: 'x' }]
+  const otherWrap = { worker: 'worker', wrap: 'another' }
+  for (const ofBase of [[], [testDataKey('worker')]]) {
+    const made = await openSession()
+    if (ofBase.length === 0) await made.session.pack(0, x, { worker: 'worker' })
+    else await made.session.pack(0, x)
+    await made.session.pack(1, x, { attempt: low, ...otherWrap })
+    await assert.rejects(choose(made, 2, new PointKeys(ofBase)), (error) => {
+      assert.ok(hasCode(error, 'E_SEGMENTS_MISSING'))
+      assert.deepEqual(error.details, { segments: [1] })
+      return true
+    })
+    await made.session.pack(1, x, { attempt: high, worker: 'a third' })
+    const keys = new PointKeys(ofBase)
+    const [change] = await changesOf(await choose(made, 2, keys))
+    assert.ok(change?.state === 'record')
+    assert.equal(change.place.pack.attempt, high)
+    assert.deepEqual(keys.added.at(-1), testDataKey('a third'))
+  }
+})
+
+test('a session that was served by more workers than a root has room for ends with a limit', async () => {
+  const made = await openSession()
+  const ofBase = Array.from({ length: keysPerRootMax - 1 }, (_, number) => testDataKey(String(number)))
+  await made.session.pack(0, [{ block: 1, content: 'x' }], { worker: 'the last one' })
+  await made.session.pack(1, [{ block: 2, content: 'y' }], { worker: 'one too many' })
+  await choose(made, 1, new PointKeys(ofBase))
+  await assert.rejects(choose(made, 2, new PointKeys(ofBase)), (error) => {
+    assert.ok(hasCode(error, 'E_LIMIT'))
+    assert.match(error.message, /more than 2048 data keys: 2047 of its base/)
+    assert.match(error.hint, /--full/)
     return true
   })
 })

@@ -16,6 +16,7 @@ import {
 } from '@strata/shared/format/pack.ts'
 import type { Session } from '@strata/shared/format/session.ts'
 import { diskCounts } from '@strata/shared/format/root.ts'
+import type { WrappedDataKey } from '@strata/shared/format/wrapped-key.ts'
 import {
   footerGuessBytes,
   packTailBytesKeptMax,
@@ -25,17 +26,25 @@ import {
 import { mapConcurrently } from '@strata/shared/repository/concurrency.ts'
 import type { BlockChange, PageChanges } from '@strata/shared/repository/map-writer.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
+import type { PointKeys } from './point-keys.ts'
 
 /** One pack that was chosen for its segment. */
 interface ChosenPack {
   readonly reference: PackReference
   readonly packBytes: number
-  readonly records: number
   readonly disk: number
   readonly firstBlock: number
   readonly lastBlock: number
   /** Its end, sealed as it is stored, where there is room for it: opened again when its turn comes. */
   readonly tail: Uint8Array | undefined
+}
+
+/** A whole attempt at a segment. */
+interface Choice {
+  readonly pack: ChosenPack
+  readonly dataKey: WrappedDataKey | null
+  /** Attempts that were not looked at yet. */
+  readonly others: readonly Attempt[]
 }
 
 interface Footer {
@@ -57,16 +66,16 @@ export class SessionPacks {
     this.storedBytes = packs.reduce((sum, pack) => sum + pack.packBytes, 0)
   }
 
-  get hasRecords(): boolean {
-    return this.#packs.some((pack) => pack.records > 0)
-  }
-
-  /** Picks a valid pack for each of `segments` segments, or says which are missing (E_SEGMENTS_MISSING). */
+  /**
+   * Picks a valid pack for each of `segments` segments, or says which are missing (E_SEGMENTS_MISSING). Their data keys
+   * go to `keys`, in the order of the segments; more of them than a root has room for: E_LIMIT.
+   */
   static async choose(
     repository: Repository,
     place: SessionPlace,
     session: Session,
     segments: number,
+    keys: PointKeys,
     tailBytesKeptMax: number = packTailBytesKeptMax,
   ): Promise<SessionPacks> {
     const attempts = await listAttempts(repository, place)
@@ -74,15 +83,18 @@ export class SessionPacks {
     const packs: ChosenPack[] = []
     const missing: number[] = []
     let tailBytesFree = tailBytesKeptMax
-    const chosen = mapConcurrently(numbers, storeRequestsInFlightMax, (number) =>
-      chooseAttempt(repository, place, session, attempts.get(number) ?? []),
+    const chooseFrom = (of: readonly Attempt[]): Promise<Choice | undefined> =>
+      chooseAttempt(repository, place, session, of)
+    const choices = mapConcurrently(numbers, storeRequestsInFlightMax, (number) =>
+      chooseFrom(attempts.get(number) ?? []),
     )
     let number = 0
-    for await (const found of chosen) {
-      if (found === undefined) missing.push(number)
+    for await (const first of choices) {
+      const pack = await takeWithKey(first, keys, chooseFrom)
+      if (pack === undefined) missing.push(number)
       else {
-        const tailBytes = found.tail?.length ?? 0
-        packs.push(tailBytes <= tailBytesFree ? found : { ...found, tail: undefined })
+        const tailBytes = pack.tail?.length ?? 0
+        packs.push(tailBytes <= tailBytesFree ? pack : { ...pack, tail: undefined })
         tailBytesFree -= Math.min(tailBytes, tailBytesFree)
       }
       number += 1
@@ -218,14 +230,27 @@ async function listAttempts(repository: Repository, place: SessionPlace): Promis
   return attempts
 }
 
+/** The pack of the choice, or of the next one, whose key goes with all that were taken before. */
+async function takeWithKey(
+  first: Choice | undefined,
+  keys: PointKeys,
+  chooseFrom: (attempts: readonly Attempt[]) => Promise<Choice | undefined>,
+): Promise<ChosenPack | undefined> {
+  let choice = first
+  while (choice?.dataKey && !keys.add(choice.dataKey)) {
+    choice = await chooseFrom(choice.others)
+  }
+  return choice?.pack
+}
+
 /** The first attempt whose footer is whole and speaks of this session's disks. */
 async function chooseAttempt(
   repository: Repository,
   place: SessionPlace,
   session: Session,
   attempts: readonly Attempt[],
-): Promise<ChosenPack | undefined> {
-  for (const { reference, packBytes } of attempts) {
+): Promise<Choice | undefined> {
+  for (const [index, { reference, packBytes }] of attempts.entries()) {
     if (packBytes < trailerBytes) continue
     let tail: Uint8Array
     let footer: Footer
@@ -248,20 +273,14 @@ async function chooseAttempt(
         continue
       throw error
     }
-    const { disk: diskIndex, entries, segment } = footer.footer
+    const { disk: diskIndex, entries, segment, dataKey } = footer.footer
     const disk = session.disks[diskIndex]
     const lastBlock = entries.at(-1)?.block ?? 0
     if (disk === undefined || segment !== reference.number) continue
     if (lastBlock >= diskCounts(disk.sizeBytes, disk.blockBytes).blocks) continue
-    return {
-      reference,
-      packBytes,
-      records: footer.pieces.length,
-      disk: diskIndex,
-      firstBlock: entries[0]?.block ?? 0,
-      lastBlock,
-      tail,
-    }
+    const firstBlock = entries[0]?.block ?? 0
+    const pack = { reference, packBytes, disk: diskIndex, firstBlock, lastBlock, tail }
+    return { pack, dataKey, others: attempts.slice(index + 1) }
   }
   return undefined
 }

@@ -6,7 +6,6 @@ import { encodeDocument } from '@strata/shared/format/document.ts'
 import { keptWarnings, type DiskDescription, type PointKind, type Warning } from '@strata/shared/format/manifest.ts'
 import { packsPrefix, sessionEndName, sessionName, type SessionPlace } from '@strata/shared/format/names.ts'
 import { sessionEndType, sessionType, type Session, type SessionEnd } from '@strata/shared/format/session.ts'
-import { createDataKey } from '@strata/shared/keys/data-keys.ts'
 import {
   abandonMsMax,
   chainPointsMax,
@@ -35,7 +34,7 @@ import { cutHistory } from './cut-history.ts'
 import { endsWithin } from '../ends-within.ts'
 import { describeNewDisks, judgeDisks } from './disk-rules.ts'
 import type { HandOver } from '../local/hand-over.ts'
-import { createSessionHandOver, removeSessionHandOver, type SessionHandOver } from '../local/session-hand-over.ts'
+import { createSessionHandOver, removeSessionHandOver } from '../local/session-hand-over.ts'
 import type { JobQueues } from './job-queues.ts'
 
 interface OpenSession {
@@ -43,7 +42,8 @@ interface OpenSession {
   readonly base: PointMap | null
   /** The set's newest sequence number when the session was opened; 0: none. */
   readonly newestSequence: number
-  readonly handOver: SessionHandOver
+  /** The session's directory in the hand-over directory. */
+  readonly handOver: string
   readonly sendings: Map<number, number>
   /** Segments that the workers have. */
   readonly underWay: Set<Promise<unknown>>
@@ -74,9 +74,6 @@ export class Gateway {
     const chain =
       plan.base === null ? idFromBytes<ChainId>(repository.random(idBytes)) : asId<ChainId>(plan.base.manifest.chain)
     const place: SessionPlace = { ...repository.placeOf(set), chain, session }
-    const dataKey = await createDataKey(repository.ingestKeys.publicKey, repository.tenant, (count) =>
-      repository.random(count),
-    )
     const openedMs = await repository.store.now()
     const warnings = [...plan.warnings, ...clockWarnings(openedMs, this.#clock.nowMs())]
     const base = plan.base === null ? null : baseOf(plan.base)
@@ -90,18 +87,13 @@ export class Gateway {
       base,
       sequenceAtOpen: plan.sequence,
       disks: [...plan.disks],
-      dataKey: {
-        keyId: dataKey.keyId,
-        encapsulated: Buffer.from(dataKey.wrapped.encapsulated).toString('hex'),
-        sealed: Buffer.from(dataKey.wrapped.sealed).toString('hex'),
-      },
       openedAt: new Date(openedMs).toISOString(),
       expiresAt: new Date(openedMs + sessionLifeMs).toISOString(),
       warnings: keptWarnings(warnings),
     }
     const name = sessionName(place, session)
     const bytes = encodeDocument(sessionType, name, document, repository.indexKeys, repository.nonce())
-    const handOver = await createSessionHandOver(this.#handOver.path, dataKey)
+    const handOver = await createSessionHandOver(this.#handOver.path, session)
     try {
       await repository.store.put(name, [bytes], { ifAbsent: true })
     } catch (error) {
@@ -128,7 +120,7 @@ export class Gateway {
       blockDigestKey: keys.block,
       treeDigestKey: keys.tree,
       warnings,
-      spoolDirectory: handOver.path,
+      spoolDirectory: handOver,
       segmentBytesMax: this.#handOver.segmentBytes,
     }
   }
@@ -162,7 +154,7 @@ export class Gateway {
   async sent(session: SessionId, segment: number, segmentPath: string): Promise<void> {
     const open = this.#session(session)
     if (segment >= segmentsPerSessionMax) throw new StrataError('E_LIMIT', `segment ${String(segment)}`)
-    if (dirname(segmentPath) !== open.handOver.path) {
+    if (dirname(segmentPath) !== open.handOver) {
       throw new StrataError('E_HANDOVER_LOST', `${segmentPath} is not in the hand-over directory of its session`)
     }
     const sending = (open.sendings.get(segment) ?? 0) + 1
@@ -171,7 +163,7 @@ export class Gateway {
     open.sendings.set(segment, sending)
     const { tenant, set, chain } = open.place
     const work = this.#queues.ingest(
-      { tenant, set, chain, session, segment, handOver: open.handOver.name, segmentFile: basename(segmentPath) },
+      { tenant, set, chain, session, segment, segmentFile: basename(segmentPath) },
       sending,
     )
     open.underWay.add(work)
@@ -300,7 +292,7 @@ export class Gateway {
     const base = request.kind === 'differential' ? await readingBase(fullOf(repository, latest)) : latest
     const map = await readingBase(PointMap.open(repository, base))
     if (map.root.keys.length >= chainPointsMax) {
-      const message = `the chain has ${String(map.root.keys.length)} points with data of their own, so a new one begins`
+      const message = `the chain has ${String(map.root.keys.length)} data keys, so a new one begins`
       return newChain(request, latest.sequence, [{ code: 'W_CHAIN_LONG', message }])
     }
     const kind = request.kind === 'differential' ? 'differential' : 'incremental'

@@ -1,15 +1,16 @@
-import { join } from 'node:path'
 import { errorFromDocument, StrataError } from '@strata/shared/errors.ts'
 import { decodeDocument, documentObjectBytesMax } from '@strata/shared/format/document.ts'
 import { attemptFromBytes, packName, sessionName, type SessionPlace } from '@strata/shared/format/names.ts'
 import { sessionType, type Session } from '@strata/shared/format/session.ts'
+import { RecentlyUsed } from '@strata/shared/format/recently-used.ts'
 import type { IngestJob, IngestResult } from '@strata/shared/queue/ingest-job.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { asId, type ChainId, type SessionId, type SetId } from '@strata/shared/types.ts'
 import type { SegmentAnswer, SegmentTask } from './ingest-thread.ts'
 import { ThreadPool } from '@strata/shared/threads/pool.ts'
-import { readDataKey } from '../local/session-hand-over.ts'
+import { segmentPathOf } from '../local/session-hand-over.ts'
 import { packRoomBytes } from './pack-room.ts'
+import { SessionKeys } from './session-keys.ts'
 
 /** Level 1 stores some 8 % more than level 3 and is 1.6 times as fast: docs/decisions/0006-compression.md. */
 const compressionLevel = 1
@@ -21,7 +22,8 @@ export class Ingest {
   readonly #repository: Repository
   readonly #handOverDirectory: string
   readonly #pool: ThreadPool<SegmentTask, SegmentAnswer>
-  readonly #sessions = new Map<string, Promise<Session>>()
+  readonly #sessions = new RecentlyUsed<SessionId, Promise<Session>>(sessionsKeptMax)
+  readonly #keys = new SessionKeys()
   /**
    * Memory for packs, used again: as much as there were jobs at a time. Shared, since memory that changes hands makes the
    * garbage collectors of both threads believe that so much came or went, and start.
@@ -50,19 +52,17 @@ export class Ingest {
       session: asId<SessionId>(job.session),
     }
     const session = await this.#session(place)
-    const { keyId } = session.dataKey
-    const dataKey = await readDataKey(this.#handOverDirectory, job.handOver, keyId)
+    const dataKey = await this.#keys.keyOf(repository, place.session)
     const attempt = attemptFromBytes(repository.random(attemptBytes))
     const name = packName(place, 'data', { session: place.session, number: job.segment, attempt })
     const { ingestKeys } = repository
     const room = this.#rooms.pop() ?? new SharedArrayBuffer(packRoomBytes)
     const task: SegmentTask = {
-      segmentPath: join(this.#handOverDirectory, job.handOver, job.segmentFile),
+      segmentPath: segmentPathOf(this.#handOverDirectory, job),
       session: job.session,
       segment: job.segment,
       disks: session.disks.map(({ blockBytes, sizeBytes }) => ({ blockBytes, sizeBytes })),
       packName: name,
-      dataKeyId: keyId,
       dataKey,
       blockDigestKey: repository.digestKeysOf(place.set).block,
       indexKey: currentIndexKey(repository),
@@ -84,14 +84,13 @@ export class Ingest {
 
   /** Session documents never change, so one read serves all segments of a session. */
   #session(place: SessionPlace): Promise<Session> {
-    let session = this.#sessions.get(place.session)
-    if (session === undefined) {
-      session = readSession(this.#repository, place)
-      session.catch(() => this.#sessions.delete(place.session))
-      if (this.#sessions.size >= sessionsKeptMax) this.#sessions.delete(this.#sessions.keys().next().value ?? '')
-      this.#sessions.set(place.session, session)
-    }
-    return session
+    return this.#sessions.get(place.session, () => {
+      const session = readSession(this.#repository, place)
+      session.catch(() => {
+        this.#sessions.delete(place.session)
+      })
+      return session
+    })
   }
 }
 

@@ -20,6 +20,7 @@ import {
   type SegmentHeader,
 } from '@strata/shared/format/segment.ts'
 import { nonceBytes, SaltedNonces, SealingKey } from '@strata/shared/format/xaes.ts'
+import type { NewDataKey } from '@strata/shared/keys/data-keys.ts'
 import { blockBytesMax, handOverFileBytesMax } from '@strata/shared/limits.ts'
 import { idToBytes } from '@strata/shared/types.ts'
 import { handOverError } from '../local/hand-over-errors.ts'
@@ -34,8 +35,7 @@ export interface SegmentTask extends SegmentOrigin {
   readonly disks: readonly { readonly blockBytes: number; readonly sizeBytes: number }[]
   /** The name that the pack will have; its footer is bound to it. */
   readonly packName: string
-  readonly dataKeyId: string
-  readonly dataKey: Uint8Array
+  readonly dataKey: NewDataKey
   readonly blockDigestKey: Uint8Array
   readonly indexKey: Uint8Array
   readonly indexKeyGeneration: number
@@ -158,9 +158,9 @@ class PackBuilder {
   constructor(task: SegmentTask) {
     this.#task = task
     this.#digester = new BlockDigester(Buffer.from(task.blockDigestKey))
-    this.#sealing = new SealingKey(task.dataKey)
+    this.#sealing = new SealingKey(task.dataKey.key)
     this.#nonces = new SaltedNonces(systemRandomBytes)
-    this.#keyIdBytes = idToBytes(task.dataKeyId)
+    this.#keyIdBytes = idToBytes(task.dataKey.keyId)
     this.#room = new Uint8Array(task.room)
     if (compressorLevel !== task.compressionLevel) {
       compressor.setParameter(zstd.CParameter.compressionLevel, task.compressionLevel)
@@ -192,7 +192,8 @@ class PackBuilder {
       currentGeneration: indexKeyGeneration,
       key: (generation: number) => (generation === indexKeyGeneration ? key : undefined),
     }
-    const footer = { disk: header.disk, segment: header.segment, entries: this.#entries }
+    const dataKey = this.#pieces.length === 0 ? null : this.#task.dataKey.wrapped
+    const footer = { disk: header.disk, segment: header.segment, dataKey, entries: this.#entries }
     const seal = sealDataFooter(packName, footer, keys, systemRandomBytes(nonceBytes))
     const tail = encodePackTail(packKinds.data, this.#size, this.#pieces, seal)
     this.#room.set(tail, this.#size)

@@ -13,7 +13,7 @@ import { SealingKey } from '@strata/shared/format/xaes.ts'
 import { sealedPieceBytes } from '@strata/shared/limits.ts'
 import { sealed } from '@strata/shared/testing/sealed-segment.ts'
 import { ThreadPool } from '@strata/shared/threads/pool.ts'
-import { asId, type SessionId } from '@strata/shared/types.ts'
+import { asId, type KeyId, type SessionId } from '@strata/shared/types.ts'
 import packSegment, { type SegmentAnswer, type SegmentTask } from './ingest-thread.ts'
 import { packRoomBytes } from './pack-room.ts'
 import { openSegmentSource } from './segment-source.ts'
@@ -76,6 +76,8 @@ function written(bytes: Uint8Array): string {
   return path
 }
 
+const keyId = asId<KeyId>('b'.repeat(32))
+
 function taskFor(segmentPath: string, key?: Uint8Array): SegmentTask {
   return {
     segmentPath,
@@ -84,8 +86,11 @@ function taskFor(segmentPath: string, key?: Uint8Array): SegmentTask {
     ...(key === undefined ? {} : { transportKey: key }),
     disks: [{ blockBytes, sizeBytes: lastBlock * blockBytes + lastBlockBytes }],
     packName: 'pack',
-    dataKeyId: 'b'.repeat(32),
-    dataKey: new Uint8Array(32),
+    dataKey: {
+      keyId,
+      key: new Uint8Array(32),
+      wrapped: { keyId, encapsulated: new Uint8Array(32), sealed: new Uint8Array(48) },
+    },
     blockDigestKey,
     indexKey,
     indexKeyGeneration: 1,

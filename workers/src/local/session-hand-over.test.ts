@@ -1,64 +1,56 @@
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { ingestJobSchema, ingestQueue, type IngestJob } from '@strata/shared/queue/ingest-job.ts'
 import { parseJob } from '@strata/shared/queue/jobs.ts'
-import { createSessionHandOver, readDataKey, removeSessionHandOver } from './session-hand-over.ts'
+import { createSessionHandOver, removeSessionHandOver, segmentPathOf } from './session-hand-over.ts'
 
-const keyId = 'a'.repeat(32)
+const id = 'a'.repeat(32)
+const session = 'b'.repeat(32)
+const segmentFile = `${id}-1.segment`
+const job: IngestJob = { tenant: id, set: id, session, chain: id, segment: 0, segmentFile }
 
 async function directoryFor(t: TestContext): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'strata-hand-over-'))
-  t.after(() => rm(directory, { recursive: true }))
+  t.after(() => rm(directory, { recursive: true, force: true }))
   return directory
 }
 
-test('the data key of a session is read back, and goes with the session', async (t) => {
+test('a session has a directory of its own, for this user only, and all of it goes with the session', async (t) => {
   const directory = await directoryFor(t)
-  const key = new Uint8Array(randomBytes(32))
-  const session = await createSessionHandOver(directory, { keyId, key })
-  assert.deepEqual(await readDataKey(directory, session.name, keyId), key)
-  await removeSessionHandOver(session)
-  assert.equal(existsSync(session.path), false)
-  await assert.rejects(readDataKey(directory, session.name, keyId), { code: 'E_HANDOVER_LOST' })
+  const path = await createSessionHandOver(directory, session)
+  assert.equal((await stat(path)).mode & 0o777, 0o700)
+  assert.deepEqual(await readdir(path), [])
+  await writeFile(join(path, segmentFile), 'plain')
+  assert.equal(segmentPathOf(directory, job), join(path, segmentFile))
+  await removeSessionHandOver(path)
+  assert.equal(existsSync(path), false)
+  await removeSessionHandOver(path)
 })
 
-test('a key that is not the one of the session is not used', async (t) => {
+test('a directory that cannot be made has no room: its own is gone, or that of another session is in the way', async (t) => {
   const directory = await directoryFor(t)
-  const session = await createSessionHandOver(directory, { keyId, key: randomBytes(32) })
-  await assert.rejects(readDataKey(directory, session.name, 'b'.repeat(32)), { code: 'E_HANDOVER_LOST' })
-  const path = join(session.path, 'key')
-  await writeFile(path, (await readFile(path)).subarray(16))
-  await assert.rejects(readDataKey(directory, session.name, keyId), { code: 'E_HANDOVER_LOST' })
+  await createSessionHandOver(directory, session)
+  await assert.rejects(createSessionHandOver(directory, session), { code: 'E_HANDOVER_SPACE', message: /EEXIST/ })
+  await rm(directory, { recursive: true })
+  await assert.rejects(createSessionHandOver(directory, session), { code: 'E_HANDOVER_SPACE', message: /ENOENT/ })
 })
 
-test('a key that is there and cannot be read is told from one that is gone', async (t) => {
-  const directory = await directoryFor(t)
-  const session = await createSessionHandOver(directory, { keyId, key: randomBytes(32) })
-  const path = join(session.path, 'key')
-  await rm(path)
-  // Also root cannot read a directory as a file.
-  await mkdir(path)
-  await assert.rejects(readDataKey(directory, session.name, keyId), { code: 'E_HANDOVER_IO', message: /EISDIR/ })
-})
-
-test('a job names nothing outside the hand-over directory of its worker', async (t) => {
-  const directory = await directoryFor(t)
-  const { name } = await createSessionHandOver(directory, { keyId, key: randomBytes(32) })
-  const ids = { tenant: keyId, set: keyId, session: keyId, chain: keyId }
-  const job: IngestJob = { ...ids, segment: 0, handOver: name, segmentFile: `${keyId}-1.segment` }
+test('a job names nothing outside the hand-over directory of its worker', () => {
   assert.deepEqual(parseJob(ingestQueue, ingestJobSchema, job), job)
   const refused = [
-    { handOver: '/etc' },
-    { handOver: '..' },
-    { handOver: `${name}/..` },
-    { handOver: `../${name}` },
+    { session: '/etc' },
+    { session: '..' },
+    { session: '' },
+    { session: `${session}/..` },
+    { session: `../${session}` },
+    { session: session.toUpperCase() },
     { segmentFile: '/etc/shadow' },
-    { segmentFile: `../${keyId}-1.segment` },
+    { segmentFile: `../${segmentFile}` },
+    { segmentFile: '' },
     { segmentFile: 'key' },
   ]
   for (const members of refused) {

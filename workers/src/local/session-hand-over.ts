@@ -1,32 +1,28 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { mkdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
-import { concatBytes, equalBytes } from '@strata/shared/format/bytes.ts'
-import { keyBytes } from '@strata/shared/format/xaes.ts'
-import { idToBytes } from '@strata/shared/types.ts'
-import { handOverError } from './hand-over-errors.ts'
+import type { IngestJob } from '@strata/shared/queue/ingest-job.ts'
 
 /**
- * One session's part of the hand-over directory: its segments, and its data key, which lies there only as long as the
- * session runs. Jobs name both by their names alone, and a worker looks for them in its own hand-over directory: so
- * whoever can write to Redis cannot make it read another file.
+ * One session's part of the hand-over directory: its segments, which lie there only as long as the session runs. Jobs
+ * name them by session and file alone, and a worker looks for them in its own hand-over directory: so whoever can write
+ * to Redis cannot make it read another file.
  */
-export interface SessionHandOver {
-  readonly name: string
-  readonly path: string
+export function sessionHandOver(directory: string, session: string): string {
+  return join(directory, session)
 }
 
-const keyFile = 'key'
+/** Where a job's segment lies. */
+export function segmentPathOf(directory: string, { session, segmentFile }: IngestJob): string {
+  return join(sessionHandOver(directory, session), segmentFile)
+}
 
-/** Error: E_HANDOVER_SPACE. */
-export async function createSessionHandOver(
-  directory: string,
-  { keyId, key }: { readonly keyId: string; readonly key: Uint8Array },
-): Promise<SessionHandOver> {
+/** Gives the path. Error: E_HANDOVER_SPACE. */
+export async function createSessionHandOver(directory: string, session: string): Promise<string> {
+  const path = sessionHandOver(directory, session)
   try {
-    const path = await mkdtemp(join(directory, 'session-'))
-    await writeFile(join(path, keyFile), concatBytes([idToBytes(keyId), key]), { mode: 0o600 })
-    return { name: basename(path), path }
+    await mkdir(path, { mode: 0o700 })
+    return path
   } catch (error) {
     const reason = systemErrorCode(error) ?? String(error)
     throw new StrataError('E_HANDOVER_SPACE', `a session's directory could not be made in ${directory}: ${reason}`, {
@@ -35,24 +31,6 @@ export async function createSessionHandOver(
   }
 }
 
-export async function removeSessionHandOver({ path }: SessionHandOver): Promise<void> {
+export async function removeSessionHandOver(path: string): Promise<void> {
   await rm(path, { recursive: true, force: true })
-}
-
-/**
- * The session's data key, if it is the one that its document names. Else, and when it is gone with its session:
- * E_HANDOVER_LOST; E_HANDOVER_IO.
- */
-export async function readDataKey(directory: string, session: string, keyId: string): Promise<Uint8Array> {
-  const path = join(directory, session, keyFile)
-  try {
-    const bytes = new Uint8Array(await readFile(path))
-    const id = idToBytes(keyId)
-    if (bytes.length === id.length + keyBytes && equalBytes(bytes.subarray(0, id.length), id)) {
-      return bytes.slice(id.length)
-    }
-    throw new StrataError('E_HANDOVER_LOST', `${path} is not the data key of its session`)
-  } catch (error) {
-    throw handOverError(path, error)
-  }
 }

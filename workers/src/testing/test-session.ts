@@ -5,11 +5,12 @@ import { packName, sessionEndName, sessionName, type SessionPlace } from '@strat
 import { encodePackTail, packKinds, sealDataFooter, type FooterEntry, type Piece } from '@strata/shared/format/pack.ts'
 import { diskCounts } from '@strata/shared/format/root.ts'
 import { sessionEndType, sessionType, type Session, type SessionEnd } from '@strata/shared/format/session.ts'
+import type { WrappedDataKey } from '@strata/shared/format/wrapped-key.ts'
 import type { Point } from '@strata/shared/repository/points.ts'
 import { pointId } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { testDigest, testSession, testSetName } from '@strata/shared/testing/test-map.ts'
-import { asId, type ChainId, type SessionId } from '@strata/shared/types.ts'
+import { asId, idBytes, type ChainId, type KeyId, type SessionId } from '@strata/shared/types.ts'
 import { commitSession, type CommitResult } from '../commit/commit-session.ts'
 
 /**
@@ -41,6 +42,20 @@ export interface TestPack {
   readonly disk?: number
   /** What the footer says, where that is to be something else than the name. */
   readonly footerSegment?: number
+  /** Whose data key the records are sealed under. */
+  readonly worker?: string
+  /** How that key is wrapped, where one id is to stand for two keys. */
+  readonly wrap?: string
+}
+
+/** The key of a worker process, sealed to nobody: a commit does not open it. */
+export function testDataKey(worker: string, wrap = worker): WrappedDataKey {
+  const sealed = Buffer.alloc(48, `sealed ${wrap}`)
+  return { keyId: testKeyId(worker), encapsulated: testDigest(`encapsulated ${wrap}`), sealed: new Uint8Array(sealed) }
+}
+
+function testKeyId(worker: string): KeyId {
+  return asId<KeyId>(Buffer.from(testDigest(`key of ${worker}`).subarray(0, idBytes)).toString('hex'))
 }
 
 export class TestSession {
@@ -55,7 +70,6 @@ export class TestSession {
     this.id = testSession(options.number)
     const chain = asId<ChainId>(base?.manifest.chain ?? 'c'.repeat(32))
     this.place = { ...repository.placeOf(repository.setIdOf(testSetName)), chain, session: this.id }
-    const keyId = testDigest(`key ${this.id}`).subarray(0, 16)
     this.document = {
       strata: 'session',
       version: 1,
@@ -71,7 +85,6 @@ export class TestSession {
         blockBytes: testBlockBytes,
         identity: {},
       })),
-      dataKey: { keyId: Buffer.from(keyId).toString('hex'), encapsulated: 'ab'.repeat(32), sealed: 'cd'.repeat(48) },
       openedAt: '2026-01-01T00:00:00.000Z',
       expiresAt: '2026-01-15T00:00:00.000Z',
       warnings: [...(options.warnings ?? [])],
@@ -100,7 +113,9 @@ export class TestSession {
       records.push(record)
       return { state: 'record', block, digest: testDigest(content), piece: records.length - 1 }
     })
-    const footer = { disk: options.disk ?? 0, segment: options.footerSegment ?? segment, entries }
+    const { disk = 0, footerSegment = segment, worker = `a worker of ${this.id}`, wrap } = options
+    const dataKey = records.length === 0 ? null : testDataKey(worker, wrap)
+    const footer = { disk, segment: footerSegment, dataKey, entries }
     const seal = sealDataFooter(name, footer, this.#repository.indexKeys, this.#repository.nonce())
     const recordsBytes = records.reduce((sum, record) => sum + record.length, 0)
     const tail = encodePackTail(packKinds.data, recordsBytes, pieces, seal)
