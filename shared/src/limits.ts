@@ -7,6 +7,7 @@ import { invariant } from './errors.ts'
 
 const KiB = 1024
 const MiB = 1024 * KiB
+const GiB = 1024 * MiB
 
 // ── format ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 export const blockBytesMin = 64 * KiB
@@ -127,6 +128,31 @@ export const damagePerPointListMax = 100
 /** Damaged places that `verify` knows at the same time; past that it reads again what points share. */
 export const damagedPlacesMax = 16_384
 
+// ── admission (docs/decisions/0017) ────────────────────────────────────────────────────────────────────────────────
+/** Of all segments of an installation that may be on their way or wait to be packed. */
+export const bytesInFlightInAllMax = 64 * GiB
+export const segmentsQueuedInAllMax = 8192
+/** Of the staging area: also what agents left there that never came back. */
+export const stagedBytesInAllMax = 256 * GiB
+/** Whoever uploads for longer renews the permit. */
+export const permitLifeMs = 30 * 60_000
+/** What was staged and never packed counts for this long, unless it is known to be gone. */
+export const stagedLifeMs = 24 * 3600_000
+/** Permits that ran out are cleared away by whoever asks next, so many at once. */
+export const permitSweepMax = 32
+export const retryAfterMsMin = 250
+export const retryAfterMsMax = 15_000
+/** Who does not come back this long after the time it was told loses its place in the line. */
+export const retryGraceMs = 5000
+/** Of those who wait, so many keep their turn; the others cannot have theirs yet. */
+export const lineSeenMax = 64
+/** Jobs of one tenant whose blocks are together no more than this have one priority. */
+export const fairBytes = segmentBytesMax
+/** What a tenant that sent nothing for a while has packed before others have their turn again. */
+export const fairBytesAhead = segmentsInFlightMax * segmentBytesMax
+/** What BullMQ takes. */
+export const jobPriorityMax = 2 ** 21 - 1
+
 // ── object stores ──────────────────────────────────────────────────────────────────────────────────────────────────
 export const objectNameCharsMax = 900
 /** File systems allow 255 bytes in one part of a path. */
@@ -232,6 +258,17 @@ invariant(segmentsPerSessionMax * attemptsPerSegmentMax <= saltsPerDataKeyMax, '
 invariant(
   sendingsPerSegmentMax * (jobAttemptsMax + jobStalledMax) <= attemptsPerSegmentMax,
   'sendings and retries together stay within the attempts at a segment',
+)
+invariant(
+  bytesInFlightInAllMax >= 64 * handOverFileBytesMax && segmentsQueuedInAllMax >= 64 * segmentsInFlightMax,
+  'dozens of tenants have a share of more than one segment',
+)
+invariant(bytesInFlightInAllMax <= stagedBytesInAllMax, 'whatever is in flight may be staged')
+invariant(permitLifeMs <= stagedLifeMs, 'what is in flight counts as staged')
+invariant(retryAfterMsMax + retryGraceMs < permitLifeMs, 'a place in the line is lost long before a permit is')
+invariant(
+  segmentsQueuedInAllMax * segmentBytesMax <= jobPriorityMax * fairBytes,
+  'the priorities last for a queue that is full many times over',
 )
 invariant(ingestThreadsMax <= segmentsInFlightMax, 'no thread is kept for segments that are never on their way')
 invariant(handOversPerSegmentMax <= sendingsPerSegmentMax, 'an agent gives up before the gateway refuses')
