@@ -14,7 +14,7 @@ import {
   baseOf,
   findPoint,
   fullOf,
-  isReadable,
+  isUnreadable,
   latestPoint,
   latestSequence,
   listPoints,
@@ -60,7 +60,7 @@ async function publish(repository: Repository, sequence: number, base?: Point): 
 /** What a listing tells of each point: its number, or the code that says why it cannot be read. */
 async function listed(repository: Repository): Promise<(number | string)[]> {
   const entries = await Array.fromAsync(listPoints(repository))
-  return entries.map((entry) => (isReadable(entry) ? entry.sequence : entry.error.code))
+  return entries.map((entry) => (isUnreadable(entry) ? entry.error.code : entry.sequence))
 }
 
 test('a point is found by id, by the beginning of its id, and by its set', async () => {

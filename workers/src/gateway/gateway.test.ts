@@ -46,7 +46,7 @@ async function bench(
 
 async function pointsOf(repository: Repository): Promise<string[]> {
   const entries = await Array.fromAsync(listPoints(repository))
-  return entries.map((entry) => (isReadable(entry) ? entry.manifest.point : entry.error.code))
+  return entries.map((entry) => (isReadable(entry) ? entry.manifest.point : 'no point'))
 }
 
 const redisLost = (): StrataError => new StrataError('E_REDIS_LOST', 'Redis is gone')
