@@ -33,6 +33,7 @@ export interface TestSessionOptions {
   /** Blocks of each disk; the last block is a short one. */
   readonly diskBlocks?: readonly number[]
   readonly sequenceAtOpen?: number
+  readonly expiresAt?: string
   readonly warnings?: readonly Warning[]
 }
 
@@ -73,7 +74,7 @@ export class TestSession {
       })),
       dataKey: { keyId: Buffer.from(keyId).toString('hex'), encapsulated: 'ab'.repeat(32), sealed: 'cd'.repeat(48) },
       openedAt: '2026-01-01T00:00:00.000Z',
-      expiresAt: '2026-01-15T00:00:00.000Z',
+      expiresAt: options.expiresAt ?? '2026-01-15T00:00:00.000Z',
       warnings: [...(options.warnings ?? [])],
     }
   }
