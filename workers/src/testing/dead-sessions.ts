@@ -7,6 +7,7 @@ import {
   isReadable,
   isVoid,
   listPoints,
+  pointId,
   type NumberEntry,
   type Point,
 } from '@strata/shared/repository/points.ts'
@@ -26,10 +27,9 @@ export const openedMs = standingClock.nowMs()
 export const overMs = openedMs + sessionLifeMs + 1
 export const later = '2026-03-01T00:00:00.000Z'
 
-export const contents = new Map([
-  [2, 'two'],
-  [9, 'nine'],
-])
+/** Two blocks of its own, in two packs: what one session has stored, no other point refers to. */
+const contentsOf = (number: number): ReadonlyMap<number, string> =>
+  new Map([2, 9].map((block) => [block, `block ${String(block)} of session ${String(number)}`]))
 
 /** A session that has sent everything. */
 export async function sentSession(
@@ -38,10 +38,15 @@ export async function sentSession(
   options: Partial<TestSessionOptions> = {},
 ): Promise<TestSession> {
   const session = await new TestSession({ repository: test.repository, number, ...options }).open()
-  await session.pack(0, [{ block: 2, content: 'two' }])
-  await session.pack(1, [{ block: 9, content: 'nine' }])
-  await session.end(2, [contents])
+  await sendAll(session, number)
   return session
+}
+
+export async function sendAll(session: TestSession, number: number): Promise<void> {
+  const contents = contentsOf(number)
+  const blocks = Array.from(contents, ([block, content]) => ({ block, content }))
+  for (const [segment, block] of blocks.entries()) await session.pack(segment, [block])
+  await session.end(blocks.length, [contents])
 }
 
 let randoms = 0
@@ -108,6 +113,7 @@ export async function assertComplete({ repository, store }: TestRepository, poin
     if (place !== undefined) packs.add(packName(chainPlaceOf(repository, point), 'data', place.pack))
   }
   assert.equal(packs.size, 2)
+  for (const pack of packs) assert.ok(pack.includes(`/${pointId(point)}/`), `${pack} is of another session`)
   for (const pack of packs) assert.ok(await store.head(pack), `${pack} of a visible point is gone`)
 }
 

@@ -9,7 +9,6 @@ import { makeTestRepository, standingClock, type TestRepository } from '@strata/
 import {
   assertComplete,
   assertDecided,
-  contents,
   later,
   nothing,
   numbersOf,
@@ -20,6 +19,7 @@ import {
   ownerOf,
   owners,
   seenBy,
+  sendAll,
   sentSession,
   sweep,
   through,
@@ -51,7 +51,7 @@ test('of a session that has become a point only the documents go', async () => {
   const test = makeTestRepository()
   const session = await sentSession(test, 1)
   // Another attempt, which the commit did not take.
-  await session.pack(0, [{ block: 2, content: 'two' }], { attempt: 'a000000000000000' })
+  await session.pack(0, [{ block: 2, content: 'other attempt' }], { attempt: 'a000000000000000' })
   await session.commit()
   const chains = await objects(test, 'chains/')
   assert.deepEqual(await sweep(test), { ...nothing, published: 1 })
@@ -304,8 +304,7 @@ test("a pack that is stored after the sweep is nobody's, and makes no point", as
   const test = makeTestRepository()
   const session = await sentSession(test, 1)
   await sweep(test)
-  await session.pack(0, [{ block: 2, content: 'two' }])
-  await session.end(2, [contents])
+  await sendAll(session, 1)
   await assert.rejects(session.commit(), { code: 'E_SESSION_UNKNOWN' })
   assert.deepEqual(await sweep(test), nothing)
   assert.deepEqual(await owners(test), [`void of ${session.id}`])
