@@ -219,6 +219,25 @@ test('a number that was there when the session began, and is missing, or one aft
   await assertUntouched(test, 'E_OBJECT_MISSING')
 })
 
+test('a document that gives an old point for a session which began later has nothing of that point removed', async () => {
+  const test = makeTestRepository()
+  const published = await sentSession(test, 1)
+  await published.commit()
+  await forget(test, published)
+  await (await sentSession(test, 2, { sequenceAtOpen: 1, expiresAt: later })).commit()
+  const before = await objects(test, 'chains/')
+  await new TestSession({ repository: test.repository, number: 1, sequenceAtOpen: 2 }).open()
+  const name = manifestName(published.place, 1)
+  const whole = await test.store.get(name)
+  await test.store.put(name, [flipped(whole)])
+  const { problem, ...counts } = await sweep(test)
+  assert.deepEqual([problem?.code, counts], ['E_SEAL_BROKEN', { cleared: 0, published: 0, kept: 1, unreadable: 1 }])
+  await test.store.put(name, [whole])
+  assert.deepEqual(await sweep(test), { ...nothing, published: 1, kept: 1 })
+  assert.deepEqual(await objects(test, 'chains/'), before)
+  assert.equal(await assertDecided(test, published), 'point')
+})
+
 test('a session document that cannot be read, or is of another session, is left alone', async () => {
   const test = makeTestRepository()
   const session = await sentSession(test, 1)

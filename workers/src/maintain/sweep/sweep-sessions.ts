@@ -1,7 +1,14 @@
 import type { Clock } from '@strata/shared/clock.ts'
 import { hasCode, StrataError, toStrataError } from '@strata/shared/errors.ts'
 import { decodeDocument, documentObjectBytesMax } from '@strata/shared/format/document.ts'
-import { sessionEndName, sessionName, sessionPlaceOf, tenantSessionsPrefix } from '@strata/shared/format/names.ts'
+import {
+  packsPrefix,
+  sessionEndName,
+  sessionName,
+  sessionPlaceOf,
+  tenantSessionsPrefix,
+  type SessionPlace,
+} from '@strata/shared/format/names.ts'
 import { sessionType, type Session } from '@strata/shared/format/session.ts'
 import { sessionLifeMs } from '@strata/shared/limits.ts'
 import { isVoid, latestSequence, type NumberEntry } from '@strata/shared/repository/points.ts'
@@ -148,24 +155,35 @@ class SessionSweep {
   }
 
   /** What the session ended with: a point that a commit has published, or a void. */
-  async #ownNumber({ sequenceAtOpen }: Session): Promise<NumberEntry> {
+  async #ownNumber(open: Session): Promise<NumberEntry> {
     const repository = this.#repository
     const { set, session } = this.#found
     // A number that cannot be read may be the session's point.
     const search: NumberSearch = { repository, set, session, unreadable: 'refused' }
-    const last = await latestSequence(repository, set, sequenceAtOpen)
-    const own = await findOwnNumber(search, sequenceAtOpen, last)
-    if (own !== undefined) return own
+    const last = await latestSequence(repository, set, open.sequenceAtOpen)
+    const own = await findOwnNumber(search, open.sequenceAtOpen, last)
+    if (own !== undefined && !isVoid(own)) return own
+    // Packs without page packs are no point's. Where there are some, no number counts as foreign unseen.
+    const earlier = (await this.#hasPagePacks(open)) ? await findOwnNumber(search, 0, open.sequenceAtOpen) : undefined
+    const known = earlier ?? own
+    if (known !== undefined) return known
     return await takeNumber(search, last, (facts) => ({ strata: 'void', version: 1, session, ...facts }))
   }
 
-  async #clear({ chain }: Session): Promise<Outcome> {
-    const { store } = this.#repository
-    const { set, session } = this.#found
-    const place = { ...this.#repository.placeOf(set), chain: asId<ChainId>(chain), session }
+  async #hasPagePacks(open: Session): Promise<boolean> {
+    for await (const _ of this.#repository.store.list(packsPrefix(this.#place(open), 'map'))) return true
+    return false
+  }
+
+  async #clear(open: Session): Promise<Outcome> {
     // A worker that goes on storing is one that nobody has told yet: the next sweep finds the rest.
-    if (!(await removeSessionObjects(store, place, this.#signal))) return 'kept'
+    if (!(await removeSessionObjects(this.#repository.store, this.#place(open), this.#signal))) return 'kept'
     return await this.#removeDocuments('cleared')
+  }
+
+  #place({ chain }: Session): SessionPlace {
+    const { set, session } = this.#found
+    return { ...this.#repository.placeOf(set), chain: asId<ChainId>(chain), session }
   }
 
   async #removeDocuments(outcome: Outcome): Promise<Outcome> {
