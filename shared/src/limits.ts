@@ -210,6 +210,10 @@ export const serviceCloseMsMax = 8000
 /** When its parent is gone, the service process ends after this long, whatever hangs. */
 export const serviceEndMsMax = 10_000
 export const sessionLifeMs = 14 * 24 * 3600_000
+/** A sweep runs beside backups, and takes little of the store from them. */
+export const sweepDeletesInFlightMax = 4
+/** How often a sweep looks again whether a worker has stored another pack of a session that is over. */
+export const sweepListingsMax = 8
 
 // ── agent ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 export const scanThreadsMax = 4
@@ -277,6 +281,7 @@ invariant(scanPieceBytes % directAlignmentBytes === 0, 'a piece of a scan can be
 invariant(2 * redisBeatIntervalMs <= redisLostMsMax, 'Redis is asked more than once before it counts as lost')
 invariant(redisLostMsMax < queueClaimLifeMs / 2, 'a service gives up before another one removes its queues')
 invariant(serviceCloseMsMax < serviceEndMsMax, 'a service that closes in time is not ended in the middle of it')
+invariant(sweepDeletesInFlightMax < storeRequestsInFlightMax, 'a sweep leaves most of the store to the work beside it')
 invariant(readWindowRecordsMax >= pageEntriesMax, 'a window holds at least one page')
 invariant(readBytesMax >= 2 * blockBytesMax, 'one read takes at least one whole record')
 invariant(storePrefixCharsMax + 1 + objectNameCharsMax <= 1024, 'prefix and name fit a key of S3 and of Azure')

@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { StrataError } from '@strata/shared/errors.ts'
 import { openDataKey } from '@strata/shared/keys/data-keys.ts'
 import { PointMap } from '@strata/shared/repository/point-map.ts'
-import { isReadable, listPoints } from '@strata/shared/repository/points.ts'
+import { isReadable, isUnreadable, listPoints } from '@strata/shared/repository/points.ts'
 import { unlockRepository } from '@strata/shared/repository/unlock.ts'
 import { MemoryStore } from '@strata/shared/store/memory.ts'
 import { seededRandom, standingClock } from '@strata/shared/testing/test-repository.ts'
@@ -45,6 +45,7 @@ async function readAll(
     })
     for await (const entry of listPoints(repository)) {
       if (!isReadable(entry)) {
+        assert.ok(isUnreadable(entry), 'there are no voids')
         refused(entry.error)
         continue
       }

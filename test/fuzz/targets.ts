@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { boxKinds, openBox, sealBox } from '@strata/shared/format/box.ts'
-import { decodeDocument, encodeDocument, parseDocument } from '@strata/shared/format/document.ts'
+import { decodeDocument, decodeEither, encodeDocument, parseDocument } from '@strata/shared/format/document.ts'
 import { zeroDigest } from '@strata/shared/format/digest.ts'
 import { manifestType, type Manifest } from '@strata/shared/format/manifest.ts'
 import { decodeMapFooter, encodeMapFooter } from '@strata/shared/format/map-footer.ts'
@@ -25,6 +25,7 @@ import { decodeRoot, encodeRoot } from '@strata/shared/format/root.ts'
 import { decodeSealedTail } from '@strata/shared/format/sealed-segment.ts'
 import { decodeSegmentTail, encodeSegmentTail, type SegmentEntry } from '@strata/shared/format/segment.ts'
 import { sessionEndType, sessionType, type Session, type SessionEnd } from '@strata/shared/format/session.ts'
+import { voidType, type Void } from '@strata/shared/format/void.ts'
 import { decodeWrappedDataKey, encodeWrappedDataKey } from '@strata/shared/format/wrapped-key.ts'
 import { decodeTenantKeys, encodeTenantKeys } from '@strata/shared/keys/tenant-document.ts'
 import { createTenantKeys } from '@strata/shared/keys/tenant-keys.ts'
@@ -203,6 +204,15 @@ const manifest: Manifest = {
   warnings: [{ code: 'W_X', message: 'm' }],
 }
 
+const given: Void = {
+  strata: 'void',
+  version: 1,
+  session: id('1'),
+  sequence: 7,
+  previous: id('4').repeat(2),
+  createdAt: at,
+}
+
 const sessionDocument: Session = {
   strata: 'session',
   version: 1,
@@ -364,6 +374,15 @@ export async function fuzzTargets(): Promise<FuzzTarget[]> {
       read: (bytes) => decodeDocument(manifestType, context, bytes, keys),
     },
     { name: 'manifest', examples: [text(manifest)], read: (bytes) => parseDocument(manifestType, 'manifest', bytes) },
+    { name: 'void', examples: [text(given)], read: (bytes) => parseDocument(voidType, 'void', bytes) },
+    {
+      name: 'manifest or void, in its box',
+      examples: [text(manifest), text(given)],
+      read: (bytes) => {
+        const box = sealBox(boxKinds.manifest, context, bytes, keys, random(24))
+        assert.ok(['manifest', 'void'].includes(decodeEither(manifestType, voidType, context, box, keys).strata))
+      },
+    },
     {
       name: 'session',
       examples: [text(sessionDocument)],

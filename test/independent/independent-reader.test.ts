@@ -5,6 +5,14 @@ import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { systemClock, systemRandomBytes } from '@strata/shared/clock.ts'
+import { manifestName } from '@strata/shared/format/names.ts'
+import { readPoint } from '@strata/shared/repository/points.ts'
+import type { Repository } from '@strata/shared/repository/repository.ts'
+import { unlockRepository } from '@strata/shared/repository/unlock.ts'
+import { openDirectoryStore } from '@strata/shared/store/directory.ts'
+import { idBytes, idFromBytes, type SessionId, type SetId } from '@strata/shared/types.ts'
+import { takeNumber } from '@strata/workers/commit/take-number.ts'
 import {
   goldenDescription,
   goldenKeyFile,
@@ -102,6 +110,61 @@ describeWith(packages, 'a reader written from docs/format.md', () => {
     const { status, errors } = await read([goldenStore, 'points'], 'another')
     assert.equal(status, 1)
     assert.match(errors, /^refused: what was given does not open/)
+  })
+
+  /** A copy of the golden repository, and its set `machine` as a writer sees it. */
+  async function writableCopy(name: string): Promise<{ store: string; repository: Repository; set: SetId }> {
+    const store = join(temporary, name)
+    await cp(goldenStore, store, { recursive: true })
+    const { repository } = await unlockRepository(
+      await openDirectoryStore(store, { clock: systemClock, randomBytes: systemRandomBytes }),
+      {
+        keyringPath: join(temporary, 'no-keyring'),
+        secrets: () => Promise.resolve({ passphrase: golden.passphrase }),
+        random: systemRandomBytes,
+      },
+    )
+    return { store, repository, set: repository.setIdOf('machine') }
+  }
+
+  async function addVoid(repository: Repository, set: SetId, last: number): Promise<void> {
+    const session = idFromBytes<SessionId>(repository.random(idBytes))
+    await takeNumber({ repository, set, session, unreadable: 'refused' }, last, (facts) => ({
+      strata: 'void',
+      version: 1,
+      session,
+      ...facts,
+    }))
+  }
+
+  test('passes over voids, which are links of the history like points', async () => {
+    const { store, repository, set } = await writableCopy('store-voids')
+    const last = pointOf('machine', 5)
+    for (const number of [5, 6]) await addVoid(repository, set, number)
+    // A point behind them: the last one once more, under another id.
+    const { manifest } = await readPoint(repository, set, 5)
+    const session = idFromBytes<SessionId>(repository.random(idBytes))
+    const search = { repository, set, session, unreadable: 'refused' } as const
+    await takeNumber(search, 7, (facts) => ({ ...manifest, point: session, ...facts }))
+    await addVoid(repository, set, 8)
+    const { status, output, errors } = await read([store, 'sums', session], golden.passphrase)
+    assert.equal(status, 0, errors)
+    const [found] = JSON.parse(output) as GoldenPoint[]
+    assert.deepEqual([found?.sequence, found?.disks], [8, last.disks])
+    const listed = await read([store, 'points'], golden.passphrase)
+    assert.equal((JSON.parse(listed.output) as unknown[]).length, golden.points.length + 1)
+  })
+
+  test('notices a void that is missing, and one that does not follow', async () => {
+    const { store, repository, set } = await writableCopy('store-void-history')
+    for (const number of [5, 6]) await addVoid(repository, set, number)
+    const name = manifestName(repository.placeOf(set), 6)
+    await repository.store.delete(name)
+    const missing = await read([store, 'points'], golden.passphrase)
+    assert.deepEqual([missing.status, missing.errors.includes('numbers are missing')], [1, true], missing.errors)
+    await addVoid(repository, set, 5)
+    const replaced = await read([store, 'points'], golden.passphrase)
+    assert.deepEqual([replaced.status, replaced.errors.includes('was replaced')], [1, true], replaced.errors)
   })
 
   const kinds = [

@@ -235,13 +235,13 @@ def open_box(kind, context, box, index_keys):
     return xaes_open(index_keys[generation], box[16:40], box[:16] + context.encode(), box[40:], context)
 
 
-def parse_document(text, title, what):
+def parse_document(text, what, *titles):
     require(len(text) <= 4 << 20, f"{what} is too long")
     try:
         document = json.loads(text.decode("utf-8"))
     except ValueError:
         raise Refused(f"{what} is no JSON") from None
-    require(isinstance(document, dict) and document.get("strata") == title, f"{what} is no {title}")
+    require(isinstance(document, dict) and document.get("strata") in titles, f"{what} is no {' or '.join(titles)}")
     require(document.get("version") == 1, f"{what} is of version {document.get('version')}")
     return document
 
@@ -260,7 +260,7 @@ class Tenant:
         require(names, f"{tenant} has no keys")
         name = names[-1]
         text = store.get(name)
-        document = parse_document(text, "tenant-keys", name)
+        document = parse_document(text, name, "tenant-keys")
         spelled = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
         require(spelled == text and list(document)[-1] == "mac", f"{name} is not spelled as it is written")
         require(document["tenantId"] == tenant and document["repositoryId"] == repository, f"{name} belongs elsewhere")
@@ -513,14 +513,18 @@ def list_points(tenant):
             continue
         set_id, sequence = match[1], int(match[2])
         data = tenant.store.get(name)
-        manifest = parse_document(open_box(BOX_MANIFEST, name, data, tenant.index_keys), "manifest", name)
-        require(manifest["sequence"] == sequence and tenant.set_id(manifest["setName"]) == set_id, f"{name} is moved")
+        text = open_box(BOX_MANIFEST, name, data, tenant.index_keys)
+        document = parse_document(text, name, "manifest", "void")
+        require(document["sequence"] == sequence, f"{name} is moved")
         last_sequence, last_digest = previous.get(set_id, (0, None))
-        require(sequence == last_sequence + 1, f"points are missing before {name}")
-        require(manifest["previous"] == last_digest, f"the point before {name} was replaced")
+        require(sequence == last_sequence + 1, f"numbers are missing before {name}")
+        require(document["previous"] == last_digest, f"the number before {name} was replaced")
         digest = hashlib.sha256(data).hexdigest()
         previous[set_id] = (sequence, digest)
-        points.append(Point(tenant, set_id, sequence, manifest, digest))
+        if document["strata"] == "void":
+            continue
+        require(tenant.set_id(document["setName"]) == set_id, f"{name} is moved")
+        points.append(Point(tenant, set_id, sequence, document, digest))
     return points
 
 

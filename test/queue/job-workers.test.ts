@@ -57,7 +57,7 @@ describeWith(redisRequirement, 'jobs that fail', () => {
     }
     const points = async (): Promise<string[]> => {
       const entries = await Array.fromAsync(listPoints(repository))
-      return entries.map((entry) => (isReadable(entry) ? entry.manifest.point : entry.error.code))
+      return entries.map((entry) => (isReadable(entry) ? entry.manifest.point : 'no point'))
     }
     return { backUp, points }
   }

@@ -15,6 +15,7 @@ import { openStore } from '@strata/shared/store/open-store.ts'
 import { Gateway } from './gateway/gateway.ts'
 import { JobQueues } from './gateway/job-queues.ts'
 import { JobWorkers } from './job-workers.ts'
+import { BackgroundSweep } from './maintain/sweep/background-sweep.ts'
 import { endsWithin } from './ends-within.ts'
 import { removeLeftQueues, type QueuePlace } from './queue-place.ts'
 import { checkRedis, type RedisAddress } from './redis-connection.ts'
@@ -51,7 +52,7 @@ export interface ServiceOptions {
 }
 
 export async function startService(options: ServiceOptions): Promise<Service> {
-  const { clock, random, env, onRetry, signal, bytesPerSecondMax } = options
+  const { clock, random, env, onRetry, onNote, signal, bytesPerSecondMax } = options
   const metrics = createStoreMetrics()
   const [keyring, store] = await Promise.all([
     readKeyring(options.keyringPath),
@@ -76,6 +77,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const queues = new JobQueues(place, guard)
   const workers = new JobWorkers(repository, place, handOver.path, options.threads)
   const gateway = new Gateway(repository, queues, handOver, clock)
+  const sweep = new BackgroundSweep({ repository, clock, signal, onNote })
   return {
     gateway,
     metrics: () => metrics.totals(),
@@ -91,6 +93,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
         () => {
           guard.close()
         },
+        () => sweep.stop(),
         () => store.close(),
       ])
       await endsWithin(clock, serviceCloseMsMax, closing)

@@ -10,6 +10,7 @@ import {
   bytesSchema,
   countSchema,
   decodeDocument,
+  decodeEither,
   digestHexSchema,
   documentHead,
   encodeDocument,
@@ -62,6 +63,25 @@ for (const [what, content, code] of refused) {
     })
   })
 }
+
+const otherSchema = v.object({ ...documentHead('other', 1), words: bytesSchema })
+const otherType = { kind: boxKinds.session, title: 'other', version: 1, schema: otherSchema } as const
+
+test('of two documents under one name each says which it is, and has to fit that', () => {
+  const either = (content: unknown): unknown =>
+    decodeEither(type, otherType, name, sealBox(type.kind, name, json(content), keys, nonce), keys)
+  const other = { strata: 'other', version: 1, words: 7 }
+  assert.deepEqual(either(value), value)
+  assert.deepEqual(either(other), other)
+  for (const [what, content, code] of refused) assert.throws(() => either(content), { code }, what)
+  assert.throws(() => either({ ...other, version: 2 }), { code: 'E_FORMAT_NEWER' })
+  assert.throws(() => either({ ...other, words: [...value.words] }), { code: 'E_FORMAT_DAMAGED' })
+  const bytes = encodeDocument(otherType, name, { strata: 'other', version: 1, words: 7 }, keys, nonce)
+  assert.throws(() => decodeEither(type, otherType, `${name}2`, bytes, keys), { code: 'E_SEAL_BROKEN' })
+  assert.throws(() => decodeEither(type, otherType, name, new Uint8Array(documentBytesMax + 100), keys), {
+    code: 'E_FORMAT_DAMAGED',
+  })
+})
 
 test('what is no JSON is damaged, and the message holds nothing of it', () => {
   for (const text of ['', '{', '{"strata":"thing","version":2,', 'secret', '\u0000']) {

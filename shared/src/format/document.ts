@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import { isUtf8 } from 'node:buffer'
-import { StrataError } from '../errors.ts'
+import { invariant, StrataError } from '../errors.ts'
 import { documentBytesMax, pointsPerSetMax } from '../limits.ts'
 import { boxOverheadBytes, openBox, sealBox, type BoxKind, type IndexKeys } from './box.ts'
 import { damaged } from './bytes.ts'
@@ -43,16 +43,35 @@ export function decodeDocument<S extends Schema>(
   bytes: Uint8Array,
   keys: IndexKeys,
 ): Fitting<S> {
-  if (bytes.length > documentObjectBytesMax) throw damaged(name, `a document of ${String(bytes.length)} bytes`)
-  return parseDocument(type, name, openBox(type.kind, name, bytes, keys))
+  return parseDocument(type, name, openDocument(type.kind, name, bytes, keys))
 }
 
-/** Reads and checks a document's JSON; also for documents that are not sealed. */
-export function parseDocument<S extends Schema>(
-  type: Pick<DocumentType<S>, 'title' | 'version' | 'schema'>,
+/** For a name under which documents of two types may lie: each says itself which it is. Both are boxes of one kind. */
+export function decodeEither<A extends Schema, B extends Schema>(
+  type: DocumentType<A>,
+  other: DocumentType<B>,
   name: string,
-  text: Uint8Array,
-): Fitting<S> {
+  bytes: Uint8Array,
+  keys: IndexKeys,
+): Fitting<A> | Fitting<B> {
+  invariant(type.kind === other.kind, 'what lies under one name is of one kind')
+  const value = parseJson(name, openDocument(type.kind, name, bytes, keys))
+  return headOf(value)?.strata === other.title ? fitting(other, name, value) : fitting(type, name, value)
+}
+
+function openDocument(kind: BoxKind, name: string, bytes: Uint8Array, keys: IndexKeys): Uint8Array {
+  if (bytes.length > documentObjectBytesMax) throw damaged(name, `a document of ${String(bytes.length)} bytes`)
+  return openBox(kind, name, bytes, keys)
+}
+
+type PlainType<S extends Schema> = Pick<DocumentType<S>, 'title' | 'version' | 'schema'>
+
+/** Reads and checks a document's JSON; also for documents that are not sealed. */
+export function parseDocument<S extends Schema>(type: PlainType<S>, name: string, text: Uint8Array): Fitting<S> {
+  return fitting(type, name, parseJson(name, text))
+}
+
+function parseJson(name: string, text: Uint8Array): unknown {
   if (text.length > documentBytesMax) {
     throw new StrataError(
       'E_LIMIT',
@@ -61,14 +80,25 @@ export function parseDocument<S extends Schema>(
   }
   // Else two texts that differ in their broken places would be one.
   if (!isUtf8(text)) throw damaged(name, 'is no UTF-8')
-  let value: unknown
   try {
-    value = JSON.parse(Buffer.from(text).toString('utf8'))
+    return JSON.parse(Buffer.from(text).toString('utf8'))
   } catch (error) {
     throw new StrataError('E_FORMAT_DAMAGED', `${name}: is no JSON`, { cause: error })
   }
-  const head = value as { strata?: unknown; version?: unknown } | null
-  if (typeof head !== 'object' || head?.strata !== type.title) {
+}
+
+interface Head {
+  readonly strata?: unknown
+  readonly version?: unknown
+}
+
+function headOf(value: unknown): Head | undefined {
+  return typeof value === 'object' && value !== null ? value : undefined
+}
+
+function fitting<S extends Schema>(type: PlainType<S>, name: string, value: unknown): Fitting<S> {
+  const head = headOf(value)
+  if (head?.strata !== type.title) {
     throw new StrataError('E_FORMAT_KIND', `${name}: is no ${type.title}`)
   }
   if (typeof head.version === 'number' && head.version > type.version) {

@@ -26,8 +26,10 @@ import {
   sessionEndName,
   sessionName,
   sessionObjectsPrefix,
+  sessionPlaceOf,
   tenantKeysName,
   tenantPointsPrefix,
+  tenantSessionsPrefix,
   writePackReference,
   type SessionPlace,
 } from './names.ts'
@@ -51,6 +53,7 @@ test('names and contexts are those of docs/format.md', () => {
   assert.equal(tenantPointsPrefix(place.tenant), `tenants/${t}/points/`, changed)
   assert.equal(pointsPrefix(place), `tenants/${t}/points/${s}/`, changed)
   assert.equal(manifestName(place, 42), `tenants/${t}/points/${s}/0000000042`, changed)
+  assert.equal(tenantSessionsPrefix(place.tenant), `tenants/${t}/sessions/`, changed)
   assert.equal(sessionName(place, place.session), `tenants/${t}/sessions/${s}/${x}/open`, changed)
   assert.equal(sessionEndName(place, place.session), `tenants/${t}/sessions/${s}/${x}/end`, changed)
   assert.equal(chainPrefix(place), `tenants/${t}/chains/${s}/${c}/`, changed)
@@ -134,6 +137,19 @@ test('what lies among points or packs and is none is passed over', () => {
   }
   assert.equal(packReferenceOf(place, 'map', packName(place, 'data', reference)), undefined)
   assert.equal(packReferenceOf(place, 'data', 'elsewhere'), undefined)
+})
+
+test('a document of a session tells by its name whose it is, and nothing else does', () => {
+  const found = { set: place.set, session: place.session }
+  assert.deepEqual(sessionPlaceOf(place.tenant, sessionName(place, place.session)), { ...found, document: 'open' })
+  assert.deepEqual(sessionPlaceOf(place.tenant, sessionEndName(place, place.session)), { ...found, document: 'end' })
+  // A sweep relies on it.
+  assert.ok(sessionEndName(place, place.session) < sessionName(place, place.session))
+  const others = ['', s, `${s}/${x}`, `${s}/open`, `${s}/${x}/open.old`, `${s}/${x}/open/x`, `${s}/x/end`, `x/${x}/end`]
+  for (const other of others) {
+    assert.equal(sessionPlaceOf(place.tenant, tenantSessionsPrefix(place.tenant) + other), undefined, other)
+  }
+  assert.equal(sessionPlaceOf(asId<TenantId>(s), sessionName(place, place.session)), undefined)
 })
 
 test('layout: a reference in a page', () => {

@@ -80,8 +80,13 @@ export function manifestPlaceOf(tenant: TenantId, name: string): { set: SetId; s
   return sequence === undefined ? undefined : { set, sequence: Number(sequence) }
 }
 
+/** Documents of the sessions of all sets: one listing finds every session of a tenant that is not cleared away. */
+export function tenantSessionsPrefix(tenant: TenantId): string {
+  return `${tenantPrefix(tenant)}sessions/`
+}
+
 function sessionPrefix(place: SetPlace): string {
-  return `${tenantPrefix(place.tenant)}sessions/${place.set}/`
+  return `${tenantSessionsPrefix(place.tenant)}${place.set}/`
 }
 
 export function sessionName(place: SetPlace, session: SessionId): string {
@@ -90,6 +95,19 @@ export function sessionName(place: SetPlace, session: SessionId): string {
 
 export function sessionEndName(place: SetPlace, session: SessionId): string {
   return `${sessionPrefix(place)}${session}/end`
+}
+
+/** Set and session of a session's document, by its name; undefined for whatever else may lie there. */
+export function sessionPlaceOf(
+  tenant: TenantId,
+  name: string,
+): { set: SetId; session: SessionId; document: 'open' | 'end' } | undefined {
+  const prefix = tenantSessionsPrefix(tenant)
+  if (!name.startsWith(prefix)) return undefined
+  const [set = '', session = '', document, more] = name.slice(prefix.length).split('/')
+  if (!isId(set) || !isId(session) || more !== undefined) return undefined
+  if (document !== 'open' && document !== 'end') return undefined
+  return { set: asId<SetId>(set), session: asId<SessionId>(session), document }
 }
 
 export function chainPrefix(place: ChainPlace): string {

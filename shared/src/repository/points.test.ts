@@ -3,18 +3,24 @@ import { mkdtemp, rm, truncate } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { systemClock, systemRandomBytes } from '../clock.ts'
 import { hasCode, StrataError } from '../errors.ts'
 import { encodeDocument } from '../format/document.ts'
-import { manifestType, type Manifest } from '../format/manifest.ts'
+import { manifestDigest, manifestType, type Manifest } from '../format/manifest.ts'
 import { manifestName } from '../format/names.ts'
+import { voidType, type Void } from '../format/void.ts'
+import { storeRequestsInFlightMax } from '../limits.ts'
 import { openDirectoryStore } from '../store/directory.ts'
+import { storeWith } from '../testing/store-with.ts'
 import { makeTestRepository } from '../testing/test-repository.ts'
 import {
   baseOf,
   findPoint,
   fullOf,
   isReadable,
+  isUnreadable,
+  isVoid,
   latestPoint,
   latestSequence,
   listPoints,
@@ -57,10 +63,28 @@ async function publish(repository: Repository, sequence: number, base?: Point): 
   return readPoint(repository, set, sequence)
 }
 
+function sessionOf(sequence: number): string {
+  return `${String(sequence).padStart(16, '0')}${'f'.repeat(16)}`
+}
+
+async function publishVoid(repository: Repository, sequence: number): Promise<void> {
+  const given: Void = {
+    strata: 'void',
+    version: 1,
+    session: sessionOf(sequence),
+    sequence,
+    previous: null,
+    createdAt: '2026-01-01T00:00:00.000Z',
+  }
+  const name = manifestName(repository.placeOf(repository.setIdOf(setName)), sequence)
+  const bytes = encodeDocument(voidType, name, given, repository.indexKeys, repository.nonce())
+  await repository.store.put(name, [bytes], { ifAbsent: true })
+}
+
 /** What a listing tells of each point: its number, or the code that says why it cannot be read. */
 async function listed(repository: Repository): Promise<(number | string)[]> {
   const entries = await Array.fromAsync(listPoints(repository))
-  return entries.map((entry) => (isReadable(entry) ? entry.sequence : entry.error.code))
+  return entries.map((entry) => (isUnreadable(entry) ? entry.error.code : entry.sequence))
 }
 
 test('a point is found by id, by the beginning of its id, and by its set', async () => {
@@ -127,6 +151,90 @@ test('the newest number of a set, from the beginning or from a number that is kn
   for (const sequence of [1, 2, 3]) await publish(repository, sequence)
   for (const after of [0, 1, 3]) assert.equal(await latestSequence(repository, set, after), 3)
   assert.equal((await latestPoint(repository, set))?.sequence, 3)
+})
+
+test('voids are listed, and are no points', async () => {
+  const { repository, store } = makeTestRepository()
+  const set = repository.setIdOf(setName)
+  await publishVoid(repository, 1)
+  assert.equal(await latestPoint(repository, set), undefined)
+  assert.equal(await latestSequence(repository, set), 1)
+  await assert.rejects(findPoint(repository, `latest:${setName}`), { code: 'E_SET_UNKNOWN' })
+  const full = await publish(repository, 2)
+  for (const sequence of [3, 4]) await publishVoid(repository, sequence)
+  const entries = await Array.fromAsync(listPoints(repository))
+  assert.deepEqual(
+    entries.map((entry) => [entry.sequence, isVoid(entry), isReadable(entry), isUnreadable(entry)]),
+    [
+      [1, true, false, false],
+      [2, false, true, false],
+      [3, true, false, false],
+      [4, true, false, false],
+    ],
+  )
+  const [first] = entries
+  assert.ok(first !== undefined && isVoid(first))
+  assert.equal(first.digest, manifestDigest(await store.get(manifestName(repository.placeOf(set), 1))))
+  assert.equal(first.void.session, sessionOf(1))
+  assert.deepEqual(await latestPoint(repository, set), full)
+  assert.deepEqual(await latestPoint(repository, set, 3), full)
+  assert.deepEqual(await findPoint(repository, `latest:${setName}`), full)
+  await assert.rejects(findPoint(repository, sessionOf(3)), { code: 'E_POINT_UNKNOWN' })
+  await assert.rejects(readPoint(repository, set, 3), { code: 'E_FORMAT_KIND' })
+})
+
+test('the newest point behind a thousand voids is found with many requests at a time', async () => {
+  const { repository, requests } = makeTestRepository()
+  const full = await publish(repository, 1)
+  for (let sequence = 2; sequence <= 1001; sequence += 1) await publishVoid(repository, sequence)
+  let [inFlight, inFlightMost] = [0, 0]
+  const store = storeWith(repository.store, {
+    get: async (name, part) => {
+      inFlight += 1
+      inFlightMost = Math.max(inFlightMost, inFlight)
+      await nextTurn()
+      inFlight -= 1
+      return await repository.store.get(name, part)
+    },
+  })
+  requests.length = 0
+  const seen = new Repository(store, repository.ingestKeys, systemRandomBytes)
+  assert.deepEqual(await latestPoint(seen, full.set), full)
+  assert.equal(requests.filter(({ kind }) => kind === 'get').length, 1001)
+  assert.equal(inFlightMost, storeRequestsInFlightMax)
+})
+
+test('where the newest number is a point, nothing else is read', async () => {
+  const { repository, requests } = makeTestRepository()
+  const full = await publish(repository, 1)
+  await publishVoid(repository, 2)
+  const last = await publish(repository, 3, full)
+  requests.length = 0
+  assert.deepEqual(await latestPoint(repository, full.set, 3), last)
+  assert.equal(requests.length, 1)
+})
+
+test('a number behind voids that cannot be read hides no point before it', async () => {
+  const { repository, store } = makeTestRepository()
+  const full = await publish(repository, 1)
+  await publish(repository, 2, full)
+  await publishVoid(repository, 3)
+  const name = manifestName(repository.placeOf(full.set), 2)
+  const whole = await store.get(name)
+  await store.put(name, [whole.with(-1, (whole.at(-1) ?? 0) ^ 1)])
+  await assert.rejects(latestPoint(repository, full.set), { code: 'E_SEAL_BROKEN' })
+  await store.delete(name)
+  await assert.rejects(latestPoint(repository, full.set), { code: 'E_OBJECT_MISSING' })
+})
+
+test('a void under the number of another is damaged', async () => {
+  const { repository, store } = makeTestRepository()
+  const set = repository.setIdOf(setName)
+  const name = manifestName(repository.placeOf(set), 2)
+  const given = { session: sessionOf(1), sequence: 1, previous: null, createdAt: '2026-01-01T00:00:00.000Z' }
+  const document: Void = { strata: 'void', version: 1, ...given }
+  await store.put(name, [encodeDocument(voidType, name, document, repository.indexKeys, repository.nonce())])
+  assert.deepEqual(await listed(repository), ['E_FORMAT_DAMAGED'])
 })
 
 test('a manifest in an archive class is one unreadable point, and hides no other', async () => {

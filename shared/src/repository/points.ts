@@ -1,7 +1,8 @@
 import { StrataError, toStrataError } from '../errors.ts'
-import { decodeDocument, documentObjectBytesMax } from '../format/document.ts'
+import { decodeEither, documentObjectBytesMax } from '../format/document.ts'
 import { manifestDigest, manifestType, type BasePoint, type Manifest } from '../format/manifest.ts'
 import { manifestName, manifestPlaceOf, pointsPrefix, tenantPointsPrefix, type ChainPlace } from '../format/names.ts'
+import { voidType, type Void } from '../format/void.ts'
 import { storeRequestsInFlightMax } from '../limits.ts'
 import { asId, type ChainId, type SessionId, type SetId } from '../types.ts'
 import { mapConcurrently } from './concurrency.ts'
@@ -16,17 +17,38 @@ export interface Point {
   readonly digest: string
 }
 
-/** A manifest that is there and cannot be used: damaged, of a newer format, or moved from elsewhere. */
+/** A number that a session which is over was given instead of a point: a link of the set's history, and no more. */
+export interface VoidNumber {
+  readonly set: SetId
+  readonly sequence: number
+  readonly void: Void
+  /** SHA-256 of the void's object. */
+  readonly digest: string
+}
+
+/** What a number of a set stands for, for good. */
+export type NumberEntry = Point | VoidNumber
+
+/** A manifest (or void) that is there and cannot be used: damaged, of a newer format, or moved from elsewhere. */
 export interface UnreadablePoint {
   readonly set: SetId
   readonly sequence: number
   readonly error: StrataError
 }
 
-export type PointEntry = Point | UnreadablePoint
+export type PointEntry = NumberEntry | UnreadablePoint
 
+/** A point that can be read. */
 export function isReadable(entry: PointEntry): entry is Point {
   return 'manifest' in entry
+}
+
+export function isVoid(entry: PointEntry): entry is VoidNumber {
+  return 'void' in entry
+}
+
+export function isUnreadable(entry: PointEntry): entry is UnreadablePoint {
+  return 'error' in entry
 }
 
 export function pointId(point: Point): SessionId {
@@ -37,25 +59,40 @@ export function chainPlaceOf(repository: Repository, point: Point): ChainPlace {
   return { ...repository.placeOf(point.set), chain: asId<ChainId>(point.manifest.chain) }
 }
 
-export async function readPoint(repository: Repository, set: SetId, sequence: number): Promise<Point> {
+/** `digest`: of the object as it is stored. */
+export function numberEntry(set: SetId, document: Manifest | Void, digest: string): NumberEntry {
+  const { sequence } = document
+  if (document.strata === 'void') return { set, sequence, void: document, digest }
+  return { set, sequence, manifest: document, digest }
+}
+
+export async function readNumber(repository: Repository, set: SetId, sequence: number): Promise<NumberEntry> {
   const name = manifestName(repository.placeOf(set), sequence)
   const bytes = await repository.store.get(name, { bytesMax: documentObjectBytesMax })
-  const manifest = decodeDocument(manifestType, name, bytes, repository.indexKeys)
-  if (manifest.sequence !== sequence) {
-    throw new StrataError('E_FORMAT_DAMAGED', `${name}: holds point number ${String(manifest.sequence)}`)
+  const document = decodeEither(manifestType, voidType, name, bytes, repository.indexKeys)
+  if (document.sequence !== sequence) {
+    throw new StrataError('E_FORMAT_DAMAGED', `${name}: holds number ${String(document.sequence)}`)
   }
-  return { set, sequence, manifest, digest: manifestDigest(bytes) }
+  return numberEntry(set, document, manifestDigest(bytes))
+}
+
+export async function readPoint(repository: Repository, set: SetId, sequence: number): Promise<Point> {
+  const entry = await readNumber(repository, set, sequence)
+  if (isVoid(entry)) {
+    throw new StrataError('E_FORMAT_KIND', `number ${String(sequence)} of the set is a void, and no point`)
+  }
+  return entry
 }
 
 /**
- * All points of a tenant, or of one set, by set and sequence number. One listing; one request a point, several at
- * the same time.
+ * All points and voids of a tenant, or of one set, by set and sequence number. One listing; one request a number,
+ * several at the same time.
  */
 export async function* listPoints(repository: Repository, set?: SetId): AsyncGenerator<PointEntry> {
   const prefix = set === undefined ? tenantPointsPrefix(repository.tenant) : pointsPrefix(repository.placeOf(set))
   yield* mapConcurrently(listSequences(repository, prefix), storeRequestsInFlightMax, async (place) => {
     try {
-      return await readPoint(repository, place.set, place.sequence)
+      return await readNumber(repository, place.set, place.sequence)
     } catch (error) {
       const known = toStrataError(error)
       if (known.kind === 'transient' || known.code.startsWith('E_STORE') || known.kind === 'bug') throw known
@@ -77,12 +114,25 @@ async function* listSequences(
 }
 
 /**
- * The newest point of a set, or undefined when there is none yet. A newest manifest that cannot be read is an error:
- * whoever builds on the one before would hide it.
+ * The newest point of a set, or undefined when there is none yet; voids after it are passed over. A number on the way to
+ * it that cannot be read is an error: whoever builds on the point before would hide it. `last`: the highest number of
+ * the set, where that is known.
  */
-export async function latestPoint(repository: Repository, set: SetId): Promise<Point | undefined> {
-  const sequence = await latestSequence(repository, set)
-  return sequence === 0 ? undefined : readPoint(repository, set, sequence)
+export async function latestPoint(repository: Repository, set: SetId, last?: number): Promise<Point | undefined> {
+  const sequence = last ?? (await latestSequence(repository, set))
+  if (sequence === 0) return undefined
+  // Nearly always the newest number is a point, and nothing is read ahead for it.
+  const newest = await readNumber(repository, set, sequence)
+  if (!isVoid(newest)) return newest
+  const read = (earlier: number): Promise<NumberEntry> => readNumber(repository, set, earlier)
+  for await (const entry of mapConcurrently(downFrom(sequence - 1), storeRequestsInFlightMax, read)) {
+    if (!isVoid(entry)) return entry
+  }
+  return undefined
+}
+
+function* downFrom(sequence: number): Generator<number> {
+  for (let earlier = sequence; earlier >= 1; earlier -= 1) yield earlier
 }
 
 /** The highest sequence number that a set has used, or 0. `after`: one that it is known to have used. */
@@ -137,8 +187,8 @@ export async function findPoint(repository: Repository, reference: string): Prom
   const found: Point[] = []
   const unreadable: StrataError[] = []
   for await (const entry of listPoints(repository)) {
-    if (!isReadable(entry)) unreadable.push(entry.error)
-    else if (entry.manifest.point.startsWith(reference)) found.push(entry)
+    if (isUnreadable(entry)) unreadable.push(entry.error)
+    else if (isReadable(entry) && entry.manifest.point.startsWith(reference)) found.push(entry)
   }
   const [point, another] = found
   if (point === undefined) throw unknownPoint(reference, unreadable)

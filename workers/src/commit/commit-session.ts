@@ -1,30 +1,18 @@
 import { hasCode, StrataError } from '@strata/shared/errors.ts'
 import { equalBytes } from '@strata/shared/format/bytes.ts'
-import { decodeDocument, documentObjectBytesMax, encodeDocument } from '@strata/shared/format/document.ts'
-import {
-  keptWarnings,
-  manifestDigest,
-  manifestType,
-  type BasePoint,
-  type Manifest,
-} from '@strata/shared/format/manifest.ts'
-import {
-  manifestName,
-  sessionEndName,
-  sessionName,
-  type SessionPlace,
-  type SetPlace,
-} from '@strata/shared/format/names.ts'
+import { decodeDocument, documentObjectBytesMax } from '@strata/shared/format/document.ts'
+import { keptWarnings, type BasePoint, type Manifest } from '@strata/shared/format/manifest.ts'
+import { sessionEndName, sessionName, type SessionPlace, type SetPlace } from '@strata/shared/format/names.ts'
 import { sessionEndType, sessionType, type Session, type SessionEnd } from '@strata/shared/format/session.ts'
-import { pointsPerSetMax } from '@strata/shared/limits.ts'
 import { readingBase } from '@strata/shared/repository/base-errors.ts'
 import { writeMap, type WrittenMap } from '@strata/shared/repository/map-writer.ts'
 import { PointMap } from '@strata/shared/repository/point-map.ts'
-import { baseOf, latestSequence, readBase, readPoint } from '@strata/shared/repository/points.ts'
+import { baseOf, isVoid, latestSequence, readBase, type NumberEntry } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { asId, type ChainId, type SessionId, type SetId } from '@strata/shared/types.ts'
 import { PointKeys } from './point-keys.ts'
 import { SessionPacks } from './session-packs.ts'
+import { findOwnNumber, takeNumber, type NumberFacts, type NumberSearch } from './take-number.ts'
 
 /**
  * Makes a point of a session. The barrier is the bucket: whatever Redis says, every segment needs a valid pack there,
@@ -35,8 +23,6 @@ export interface CommitResult {
   readonly manifest: Manifest
   readonly manifestDigest: string
 }
-
-const sequenceTriesMax = 100
 
 export async function commitSession(repository: Repository, set: SetId, session: SessionId): Promise<CommitResult> {
   const setPlace = repository.placeOf(set)
@@ -58,7 +44,8 @@ export async function commitSession(repository: Repository, set: SetId, session:
     newKeys: keys.added,
   })
   requireContentRoots(open, end, map)
-  return publish(repository, setPlace, manifestOf(open, end, base, map, packs.storedBytes), latest)
+  const body = manifestOf(open, end, base, map, packs.storedBytes)
+  return resultOf(await takeNumber(searchOf(repository, set, session), latest, (facts) => ({ ...body, ...facts })))
 }
 
 async function openBase(repository: Repository, set: SetId, base: BasePoint): Promise<PointMap> {
@@ -90,41 +77,31 @@ async function readSessionDocuments(
 }
 
 /**
- * The point of a session under a number after `after`, up to `latest`. A commit may have published it and died, or lost
- * its queue, before it could say so.
+ * The point of a session under a number after `after`, up to `last`. A commit may have published it and died, or lost
+ * its queue, before it could say so. Where a sweeper was there first, the session is over.
  */
 export async function findPublished(
   repository: Repository,
   set: SetId,
   session: SessionId,
   after: number,
-  latest: number,
+  last: number,
 ): Promise<CommitResult | undefined> {
-  for (let sequence = after + 1; sequence <= latest; sequence += 1) {
-    const result = await readIfOwn(repository, set, sequence, session)
-    if (result === undefined) continue
-    // What reading finds may still be lost in a power cut; what `head` shows may not.
-    await repository.store.head(manifestName(repository.placeOf(set), sequence))
-    return result
-  }
-  return undefined
+  const own = await findOwnNumber(searchOf(repository, set, session), after, last)
+  return own === undefined ? undefined : resultOf(own)
 }
 
-async function readIfOwn(
-  repository: Repository,
-  set: SetId,
-  sequence: number,
-  session: string,
-): Promise<CommitResult | undefined> {
-  try {
-    const { manifest, digest } = await readPoint(repository, set, sequence)
-    return manifest.point === session ? { manifest, manifestDigest: digest } : undefined
-  } catch (error) {
-    // What cannot be read is not what this session has just written.
-    if (hasCode(error, 'E_FORMAT_NEWER', 'E_FORMAT_KIND', 'E_FORMAT_DAMAGED', 'E_SEAL_BROKEN', 'E_OBJECT_ARCHIVED'))
-      return undefined
-    throw error
-  }
+/** A foreign number that is damaged ends no backup: this one is whole, and `verify` names the other. */
+function searchOf(repository: Repository, set: SetId, session: SessionId): NumberSearch {
+  return { repository, set, session, unreadable: 'foreign' }
+}
+
+function resultOf(own: NumberEntry): CommitResult {
+  if (!isVoid(own)) return { manifest: own.manifest, manifestDigest: own.digest }
+  throw new StrataError(
+    'E_SESSION_UNKNOWN',
+    `session ${own.void.session} was given up at ${own.void.createdAt}: number ${String(own.sequence)} of its set is a void`,
+  )
 }
 
 function requireContentRoots(open: Session, end: SessionEnd, map: WrittenMap): void {
@@ -150,7 +127,7 @@ function manifestOf(
   base: PointMap | null,
   map: WrittenMap,
   packsBytes: number,
-): Omit<Manifest, 'sequence' | 'previous' | 'createdAt'> {
+): Omit<Manifest, keyof NumberFacts> {
   const { pack, offset, length } = map.root
   return {
     strata: 'manifest',
@@ -174,45 +151,6 @@ function manifestOf(
     },
     warnings: keptWarnings([...open.warnings, ...end.warnings]),
   }
-}
-
-/** Takes the set's next free sequence number. A number that somebody else took is passed over, never reused. */
-async function publish(
-  repository: Repository,
-  place: SetPlace,
-  body: Omit<Manifest, 'sequence' | 'previous' | 'createdAt'>,
-  latest: number,
-): Promise<CommitResult> {
-  let previous = latest === 0 ? null : await digestOf(repository, place, latest)
-  for (let sequence = latest + 1; sequence <= latest + sequenceTriesMax; sequence += 1) {
-    if (sequence > pointsPerSetMax) {
-      throw new StrataError('E_LIMIT', `the set has no number left after ${String(pointsPerSetMax)}`, {
-        hint: 'Use another --set. Should an object of that number be there that nobody made on purpose, find out who could write to the store.',
-      })
-    }
-    const createdAt = new Date(await repository.store.now()).toISOString()
-    const manifest: Manifest = { ...body, sequence, previous, createdAt }
-    const name = manifestName(place, sequence)
-    const bytes = encodeDocument(manifestType, name, manifest, repository.indexKeys, repository.nonce())
-    try {
-      await repository.store.put(name, [bytes], { ifAbsent: true })
-      return { manifest, manifestDigest: manifestDigest(bytes) }
-    } catch (error) {
-      if (!hasCode(error, 'E_OBJECT_EXISTS')) throw error
-      const own = await readIfOwn(repository, place.set, sequence, body.point)
-      if (own !== undefined) return own
-      previous = await digestOf(repository, place, sequence)
-    }
-  }
-  throw new StrataError(
-    'E_SEQUENCE_TAKEN',
-    `${String(sequenceTriesMax)} numbers in a row were taken by other sessions of the set`,
-  )
-}
-
-/** Of the stored bytes as they are: a manifest that cannot be read has a digest all the same. */
-async function digestOf(repository: Repository, place: SetPlace, sequence: number): Promise<string> {
-  return manifestDigest(await getDocument(repository, manifestName(place, sequence)))
 }
 
 function getDocument({ store }: Repository, name: string): Promise<Uint8Array> {

@@ -3,7 +3,11 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
+import type { Clock } from '@strata/shared/clock.ts'
 import { StrataError } from '@strata/shared/errors.ts'
+import { decodeDocument } from '@strata/shared/format/document.ts'
+import { packName, sessionEndName, sessionName, type SessionPlace } from '@strata/shared/format/names.ts'
+import { sessionType, type Session } from '@strata/shared/format/session.ts'
 import type { SessionInfo } from '@strata/shared/protocol/uplink.ts'
 import { isReadable, listPoints } from '@strata/shared/repository/points.ts'
 import { Repository } from '@strata/shared/repository/repository.ts'
@@ -11,6 +15,7 @@ import type { ObjectStore } from '@strata/shared/store/object-store.ts'
 import { storeWith } from '@strata/shared/testing/store-with.ts'
 import { makeTestRepository, seededRandom, standingClock } from '@strata/shared/testing/test-repository.ts'
 import { commitSession } from '../commit/commit-session.ts'
+import { findOwnNumber, takeNumber } from '../commit/take-number.ts'
 import { endOfZeroSession, zeroSession } from '../testing/zero-session.ts'
 import { Gateway } from './gateway.ts'
 import type { JobQueues } from './job-queues.ts'
@@ -22,6 +27,9 @@ interface Bench {
 }
 
 type Commit = JobQueues['commit']
+
+/** Nothing is given up for taking long. */
+const patientClock: Clock = { ...standingClock, sleep: () => new Promise(() => undefined) }
 
 /** A gateway whose commits are done at once, without Redis, as `around` has it. */
 async function bench(
@@ -40,13 +48,13 @@ async function bench(
   }
   const queues = { commit: around(commit) } as unknown as JobQueues
   const handOver = { path, segmentBytes: 1024 * 1024, remove: () => Promise.resolve() }
-  const gateway = new Gateway(repository, queues, handOver, standingClock)
+  const gateway = new Gateway(repository, queues, handOver, patientClock)
   return { gateway, repository, session: await gateway.open(zeroSession) }
 }
 
 async function pointsOf(repository: Repository): Promise<string[]> {
   const entries = await Array.fromAsync(listPoints(repository))
-  return entries.map((entry) => (isReadable(entry) ? entry.manifest.point : entry.error.code))
+  return entries.map((entry) => (isReadable(entry) ? entry.manifest.point : 'no point'))
 }
 
 const redisLost = (): StrataError => new StrataError('E_REDIS_LOST', 'Redis is gone')
@@ -80,4 +88,91 @@ test('what cannot be cleared away after the commit is a warning: the point is ma
     ['W_LEFT_OVER'],
   )
   assert.deepEqual(await pointsOf(repository), [session.session])
+})
+
+function placeOf(repository: Repository, { set, chain, session }: SessionInfo): SessionPlace {
+  return { ...repository.placeOf(set), chain, session }
+}
+
+/** As a sweeper does when the session is over. */
+async function giveUp(repository: Repository, { set, session }: SessionInfo, last: number): Promise<void> {
+  const search = { repository, set, session, unreadable: 'refused' } as const
+  assert.equal(await findOwnNumber(search, 0, last), undefined)
+  await takeNumber(search, last, (facts) => ({ strata: 'void', version: 1, session, ...facts }))
+}
+
+async function storedNames({ store }: Repository): Promise<string[]> {
+  return (await Array.fromAsync(store.list('tenants/'))).map(({ name }) => name)
+}
+
+test('a commit that is done once more finds its documents swept away: the point is reported', async (t) => {
+  const { gateway, repository, session } = await bench(t, (commit) => async (...parameters) => {
+    await commit(...parameters)
+    const place = placeOf(repository, session)
+    await repository.store.delete(sessionEndName(place, place.session))
+    await repository.store.delete(sessionName(place, place.session))
+    return await commit(...parameters)
+  })
+  const committed = await gateway.finish(session.session, endOfZeroSession(session))
+  assert.deepEqual([committed.point, committed.sequence], [session.session, 1])
+})
+
+test('a session that a sweeper has given up makes no point', async (t) => {
+  const { gateway, repository, session } = await bench(t, (commit) => commit)
+  await giveUp(repository, session, 0)
+  await assert.rejects(gateway.finish(session.session, endOfZeroSession(session)), {
+    code: 'E_SESSION_UNKNOWN',
+    message: /number 1 of its set is a void/,
+  })
+  assert.deepEqual(await pointsOf(repository), ['no point'])
+})
+
+test('a session that begins after voids counts them, and builds on the point before them', async (t) => {
+  const { gateway, repository, session } = await bench(t, (commit) => commit)
+  const openOf = async (info: SessionInfo): Promise<Session> => {
+    const name = sessionName(placeOf(repository, info), info.session)
+    return decodeDocument(sessionType, name, await repository.store.get(name), repository.indexKeys)
+  }
+  await giveUp(repository, session, 0)
+  // Only a void so far: the set has no point to build on.
+  const first = await gateway.open(zeroSession)
+  assert.deepEqual([first.kind, first.warnings, (await openOf(first)).sequenceAtOpen], ['full', [], 1])
+  const { sequence, point } = await gateway.finish(first.session, endOfZeroSession(first))
+  assert.equal(sequence, 2)
+  const second = await gateway.open(zeroSession)
+  await giveUp(repository, second, 2)
+  const third = await gateway.open(zeroSession)
+  assert.deepEqual([third.kind, third.base?.point, (await openOf(third)).sequenceAtOpen], ['incremental', point, 3])
+  assert.equal((await gateway.finish(third.session, endOfZeroSession(third))).sequence, 4)
+})
+
+test('a session that is given up leaves nothing; where that fails half-way, what tells of the rest stays', async (t) => {
+  let isAway = false
+  const { gateway, repository, session } = await bench(
+    t,
+    (commit) => commit,
+    (store) => ({
+      delete: async (name) => {
+        if (isAway && name.endsWith('2')) throw new StrataError('E_STORE_UNREACHABLE', 'the cable is out')
+        await store.delete(name)
+      },
+    }),
+  )
+  const second = await gateway.open(zeroSession)
+  for (const info of [session, second]) {
+    const place = placeOf(repository, info)
+    for (const attempt of ['0000000000000001', '0000000000000002']) {
+      const name = packName(place, 'data', { session: place.session, number: 0, attempt })
+      await repository.store.put(name, [Uint8Array.of(1)])
+    }
+  }
+  await gateway.abandon(session.session)
+  const left = await storedNames(repository)
+  assert.deepEqual(
+    left.filter((name) => name.includes(session.session)),
+    [],
+  )
+  isAway = true
+  await assert.rejects(gateway.abandon(second.session), { code: 'E_STORE_UNREACHABLE' })
+  assert.ok(await repository.store.head(sessionName(placeOf(repository, second), second.session)))
 })

@@ -4,7 +4,7 @@ import { hasCode, invariant, StrataError, toStrataError } from '@strata/shared/e
 import { concatBytes } from '@strata/shared/format/bytes.ts'
 import { encodeDocument } from '@strata/shared/format/document.ts'
 import { keptWarnings, type DiskDescription, type PointKind, type Warning } from '@strata/shared/format/manifest.ts'
-import { packsPrefix, sessionEndName, sessionName, type SessionPlace } from '@strata/shared/format/names.ts'
+import { sessionEndName, sessionName, type SessionPlace } from '@strata/shared/format/names.ts'
 import { sessionEndType, sessionType, type Session, type SessionEnd } from '@strata/shared/format/session.ts'
 import {
   abandonMsMax,
@@ -34,6 +34,7 @@ import { cutHistory } from './cut-history.ts'
 import { endsWithin } from '../ends-within.ts'
 import { describeNewDisks, judgeDisks } from './disk-rules.ts'
 import type { HandOver } from '../local/hand-over.ts'
+import { removeSessionObjects } from '../maintain/sweep/remove-session-objects.ts'
 import { createSessionHandOver, removeSessionHandOver } from '../local/session-hand-over.ts'
 import type { JobQueues } from './job-queues.ts'
 
@@ -207,7 +208,10 @@ export class Gateway {
     }
   }
 
-  /** Where Redis is lost before it could say how the commit ended, the bucket says so. */
+  /**
+   * Where Redis is lost before it could say how the commit ended, the bucket says so; or where the commit was done once
+   * more, and a sweeper had cleared away the documents of the point meanwhile.
+   */
   async #commit(open: OpenSession): Promise<CommitResult> {
     const { tenant, set, session } = open.place
     open.finishing += 1
@@ -217,7 +221,7 @@ export class Gateway {
       invariant(manifest.point === session, 'the commit made the point of this session')
       return { manifest, manifestDigest: digest }
     } catch (error) {
-      if (!hasCode(error, 'E_REDIS_LOST')) throw error
+      if (!hasCode(error, 'E_REDIS_LOST', 'E_SESSION_UNKNOWN')) throw error
       const latest = await latestSequence(this.#repository, set, open.newestSequence)
       const published = await findPublished(this.#repository, set, session, open.newestSequence, latest)
       if (published === undefined) throw error
@@ -254,8 +258,8 @@ export class Gateway {
     await Promise.allSettled(open.underWay)
     if (open.finishing > 0) return
     const { store } = this.#repository
-    await store.delete(sessionName(open.place, session))
-    for await (const { name } of store.list(packsPrefix(open.place, 'data'))) await store.delete(name)
+    // `open` last: while anything is left, the sweeper finds it by that.
+    if (await removeSessionObjects(store, open.place)) await store.delete(sessionName(open.place, session))
   }
 
   async close(): Promise<void> {
@@ -276,27 +280,26 @@ export class Gateway {
   async #plan(request: OpenRequest): Promise<SessionPlan> {
     const repository = this.#repository
     const set = repository.setIdOf(request.setName)
-    if (request.kind === 'full') {
-      return newChain(request, await latestSequence(repository, set), [])
-    }
-    const latest = await readingBase(latestPoint(repository, set))
+    const sequence = await latestSequence(repository, set)
+    if (request.kind === 'full') return newChain(request, sequence, [])
+    const latest = await readingBase(latestPoint(repository, set, sequence))
     if (latest === undefined) {
       const warning = {
         code: 'W_NO_BASE',
         message: `the set '${request.setName}' has no point yet, so this one is full`,
       }
-      return newChain(request, 0, request.kind === 'auto' ? [] : [warning])
+      return newChain(request, sequence, request.kind === 'auto' ? [] : [warning])
     }
     const verdict = judgeDisks(latest.manifest, request.disks)
-    if (!verdict.continues) return newChain(request, latest.sequence, [verdict.warning])
+    if (!verdict.continues) return newChain(request, sequence, [verdict.warning])
     const base = request.kind === 'differential' ? await readingBase(fullOf(repository, latest)) : latest
     const map = await readingBase(PointMap.open(repository, base))
     if (map.root.keys.length >= chainPointsMax) {
       const message = `the chain has ${String(map.root.keys.length)} data keys, so a new one begins`
-      return newChain(request, latest.sequence, [{ code: 'W_CHAIN_LONG', message }])
+      return newChain(request, sequence, [{ code: 'W_CHAIN_LONG', message }])
     }
     const kind = request.kind === 'differential' ? 'differential' : 'incremental'
-    return { kind, base, map, sequence: latest.sequence, disks: verdict.disks, warnings: verdict.warnings }
+    return { kind, base, map, sequence, disks: verdict.disks, warnings: verdict.warnings }
   }
 }
 

@@ -34,6 +34,7 @@ export interface TestSessionOptions {
   /** Blocks of each disk; the last block is a short one. */
   readonly diskBlocks?: readonly number[]
   readonly sequenceAtOpen?: number
+  readonly expiresAt?: string
   readonly warnings?: readonly Warning[]
 }
 
@@ -86,7 +87,7 @@ export class TestSession {
         identity: {},
       })),
       openedAt: '2026-01-01T00:00:00.000Z',
-      expiresAt: '2026-01-15T00:00:00.000Z',
+      expiresAt: options.expiresAt ?? '2026-01-15T00:00:00.000Z',
       warnings: [...(options.warnings ?? [])],
     }
   }

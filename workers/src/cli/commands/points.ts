@@ -1,5 +1,5 @@
 import { StrataError } from '@strata/shared/errors.ts'
-import { isReadable, listPoints, type PointEntry } from '@strata/shared/repository/points.ts'
+import { isReadable, isVoid, listPoints, type PointEntry } from '@strata/shared/repository/points.ts'
 import { requireSetName } from '@strata/shared/set-name.ts'
 import type { SetId } from '@strata/shared/types.ts'
 import { checkHistory, type HistoryDamage } from '../../maintain/verify/history.ts'
@@ -14,10 +14,13 @@ export interface PointsOptions {
   readonly tenant?: string
 }
 
-/** `changing`: kept although the source changed while it was read, as --allow-changing asks for. */
-type PointState = 'complete' | 'changing' | 'unreadable'
+/**
+ * `changing`: kept although the source changed while it was read, as --allow-changing asks for. `void`: no point, and
+ * only there because something is wrong with it, or with what comes before it.
+ */
+type PointState = 'complete' | 'changing' | 'unreadable' | 'void'
 
-/** One line of the answer. Of a point that cannot be read only its place is known. */
+/** One line of the answer. Of a point that cannot be read, and of a void, only its place is known. */
 interface ListedPoint {
   readonly point: string | null
   readonly set: string | null
@@ -52,10 +55,10 @@ export async function points(context: Context, options: PointsOptions): Promise<
       if (entries === undefined) bySet.set(entry.set, [entry])
       else entries.push(entry)
     }
-    if (setName !== undefined && bySet.size === 0) {
+    const list = [...bySet.values()].flatMap((entries) => listSet(entries, setName))
+    if (setName !== undefined && list.length === 0) {
       throw new StrataError('E_SET_UNKNOWN', `there is no point of a set '${setName}'`)
     }
-    const list = [...bySet.values()].flatMap((entries) => listSet(entries, setName))
     report(context, list)
     requireSound(list)
     return exitCodes.success
@@ -66,10 +69,12 @@ function listSet(entries: readonly PointEntry[], askedName: string | undefined):
   const name = askedName ?? entries.find(isReadable)?.manifest.setName ?? null
   const history = checkHistory(entries)
   let before = 0
-  return entries.map((entry) => {
+  return entries.flatMap((entry) => {
     // What is missing is told with the point that comes after it.
     const problems = history.filter(({ sequence }) => sequence > before && sequence <= entry.sequence)
     before = entry.sequence
+    // A backup that never came to its end is nothing to restore.
+    if (isVoid(entry) && problems.length === 0) return []
     return listPoint(
       entry,
       name,
@@ -90,7 +95,7 @@ function listPoint(entry: PointEntry, set: string | null, problems: readonly Pro
       changedBytes: null,
       storedBytes: null,
     }
-    return { point: null, set, sequence, ...unknown, state: 'unreadable', problems }
+    return { point: null, set, sequence, ...unknown, state: isVoid(entry) ? 'void' : 'unreadable', problems }
   }
   const { manifest } = entry
   return {

@@ -1,8 +1,15 @@
 import type { ErrorCode } from '@strata/shared/errors.ts'
-import { isReadable, type Point, type PointEntry } from '@strata/shared/repository/points.ts'
+import {
+  isReadable,
+  isUnreadable,
+  isVoid,
+  type NumberEntry,
+  type Point,
+  type PointEntry,
+} from '@strata/shared/repository/points.ts'
 import type { SetId } from '@strata/shared/types.ts'
 
-/** A point that is missing, unreadable, or does not follow from the ones before it. */
+/** A point or void that is missing, unreadable, or does not follow from the ones before it. */
 export interface HistoryDamage {
   readonly set: SetId
   readonly sequence: number
@@ -13,39 +20,48 @@ export interface HistoryDamage {
 }
 
 /**
- * Checks the points of one set, by ascending sequence number: numbers without gaps from 1 on, each manifest naming the
- * digest of the one before it, each base and full there as they were built on. A cut-off end cannot be seen in the store alone.
+ * Checks the points of one set, by ascending sequence number: numbers without gaps from 1 on, each manifest and each void
+ * naming the digest of the one before it, each base and full there as they were built on. A cut-off end cannot be seen
+ * in the store alone.
  */
 export function checkHistory(entries: readonly PointEntry[]): HistoryDamage[] {
   const found: HistoryDamage[] = []
-  const digests = new Map<number, string>()
+  const points = new Map<number, string>()
   let before: PointEntry | undefined
   for (const entry of entries) {
     const expected = (before?.sequence ?? 0) + 1
     if (entry.sequence > expected) found.push(gap(entry, expected))
-    if (isReadable(entry)) {
-      const follows = entry.sequence === expected && (before === undefined || isReadable(before))
-      const previous = before !== undefined && isReadable(before) ? before.digest : null
-      if (follows && entry.manifest.previous !== previous) {
-        found.push(broken(entry, 'does not follow the point before it: one of the two manifests was replaced'))
-      }
-      found.push(...checkBase(entry, digests))
-      digests.set(entry.sequence, entry.digest)
-    } else {
+    if (isUnreadable(entry)) {
       const { set, sequence, error } = entry
       found.push({ set, sequence, point: null, code: error.code, message: error.message })
+    } else {
+      if (entry.sequence === expected && !follows(entry, before)) {
+        found.push(broken(entry, 'does not follow the number before it: one of the two objects was replaced'))
+      }
+      if (isReadable(entry)) {
+        found.push(...checkBase(entry, points))
+        points.set(entry.sequence, entry.digest)
+      }
     }
     before = entry
   }
   return found
 }
 
-function checkBase(point: Point, digests: ReadonlyMap<number, string>): HistoryDamage[] {
+/** What comes after an object that cannot be read is believed. */
+function follows(entry: NumberEntry, before: PointEntry | undefined): boolean {
+  if (before !== undefined && isUnreadable(before)) return true
+  const { previous } = isVoid(entry) ? entry.void : entry.manifest
+  return previous === (before?.digest ?? null)
+}
+
+/** `points`: the digests of the points before, by their numbers. */
+function checkBase(point: Point, points: ReadonlyMap<number, string>): HistoryDamage[] {
   const { base, full, kind } = point.manifest
   if (base === null || full === null) return kind === 'full' ? [] : [broken(point, `is ${kind} and names no base`)]
   const found = (['base', 'full'] as const).flatMap((role) => {
     const { sequence, manifestDigest } = { base, full }[role]
-    const digest = digests.get(sequence)
+    const digest = points.get(sequence)
     if (digest === manifestDigest) return []
     const what = digest === undefined ? 'is missing or unreadable' : 'is another one than it was made from'
     return [broken(point, `its ${role}, number ${String(sequence)}, ${what}`)]
@@ -65,7 +81,10 @@ function gap({ set, sequence }: PointEntry, expected: number): HistoryDamage {
   }
 }
 
-function broken({ set, sequence, manifest }: Point, what: string): HistoryDamage {
-  const message = `point number ${String(sequence)}: ${what}`
-  return { set, sequence, point: manifest.point, code: 'E_HISTORY_BROKEN', message }
+function broken(entry: NumberEntry, what: string): HistoryDamage {
+  const { set, sequence } = entry
+  const message = isVoid(entry)
+    ? `void number ${String(sequence)}: ${what}`
+    : `point number ${String(sequence)}: ${what}`
+  return { set, sequence, point: isVoid(entry) ? null : entry.manifest.point, code: 'E_HISTORY_BROKEN', message }
 }
