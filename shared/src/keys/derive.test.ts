@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { createHmac } from 'node:crypto'
 import { test } from 'node:test'
 import { idFromBytes, type SetId } from '../types.ts'
-import { blockDigestKey, derive, setIdFromName, treeDigestKey } from './derive.ts'
+import { blockDigestKey, derive, registryHash, setIdFromName, treeDigestKey } from './derive.ts'
 
 const indexKey = Uint8Array.from({ length: 32 }, (_, i) => i)
 const setId = idFromBytes<SetId>(Uint8Array.from({ length: 16 }, (_, i) => 16 + i))
@@ -19,6 +19,10 @@ test('derived keys are what the format says', () => {
     '2f2f3589a0be4744d5ca229e2770e446a376a9eb95c8ea708de9dddf58f574ef',
   )
   assert.equal(setIdFromName(indexKey, 'Büro-Server'), 'b603592f92ae878bfc48842fbe16bc05')
+  assert.equal(
+    registryHash(indexKey, 'name', 'Büro'),
+    '64e382a72df26b36e158ec79a72f5cab488c7d8a4b23a33e898977a434e044fc',
+  )
 })
 
 test('derivation is HKDF-SHA256 as RFC 5869 defines it', () => {
@@ -48,6 +52,16 @@ test('sets and purposes have keys of their own', () => {
     treeDigestKey(indexKey, otherSet),
   ].map((key) => key.toString('hex'))
   assert.equal(new Set(keys).size, keys.length)
+})
+
+test('hashes of a registry are others for another purpose, value or tenant', () => {
+  const hashes = [
+    registryHash(indexKey, 'name', 'web1'),
+    registryHash(indexKey, 'machine', 'web1'),
+    registryHash(indexKey, 'name', 'web2'),
+    registryHash(Uint8Array.from(indexKey).fill(1), 'name', 'web1'),
+  ]
+  assert.equal(new Set(hashes).size, hashes.length)
 })
 
 test('a key of another length is our own mistake', () => {

@@ -12,6 +12,7 @@ import { idBytes, idFromBytes, idToBytes, type SetId } from '../types.ts'
 const blockDigestInfo = 'strata/v1/block-digest'
 const treeDigestInfo = 'strata/v1/tree-digest'
 const setNameInfo = 'strata/v1/set-name'
+const registryInfo = 'strata/v1/registry'
 
 /** Key of the digests of a set's blocks, 32 bytes. */
 export function blockDigestKey(indexKey: Uint8Array, setId: SetId): Buffer {
@@ -33,6 +34,15 @@ export function setIdFromName(firstIndexKey: Uint8Array, name: string): SetId {
   const key = derive(firstIndexKey, new Uint8Array(0), setNameInfo)
   const hash = createHmac('sha256', key).update(name.normalize('NFC'), 'utf8').digest()
   return idFromBytes<SetId>(hash.subarray(0, idBytes))
+}
+
+/**
+ * A keyed hash of something that a registry must find again and must not show: equal for whoever holds the index key.
+ * Each `purpose` has hashes of its own. Gives 64 hex digits.
+ */
+export function registryHash(firstIndexKey: Uint8Array, purpose: string, value: string): string {
+  const key = derive(firstIndexKey, new Uint8Array(0), registryInfo)
+  return createHmac('sha256', key).update(`${purpose}:${value}`, 'utf8').digest('hex')
 }
 
 /** HKDF-SHA256 (RFC 5869) to 32 bytes. */

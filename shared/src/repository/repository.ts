@@ -7,7 +7,7 @@ import type { IndexKeys } from '../format/box.ts'
 import { repositoryName, type SetPlace } from '../format/names.ts'
 import { repositoryDocumentBytesMax } from '../limits.ts'
 import { nonceBytes, SealingKey } from '../format/xaes.ts'
-import { blockDigestKey, setIdFromName, treeDigestKey } from '../keys/derive.ts'
+import { blockDigestKey, registryHash, setIdFromName, treeDigestKey } from '../keys/derive.ts'
 import type { IngestKeys } from '../keys/tenant-keys.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 import { idBytes, idFromBytes, type Id, type SetId, type TenantId } from '../types.ts'
@@ -94,6 +94,11 @@ export class Repository {
   digestKeysOf(set: SetId): DigestKeys {
     const key = this.#firstIndexKey()
     return { block: blockDigestKey(key, set), tree: treeDigestKey(key, set) }
+  }
+
+  /** 64 hex digits that say nothing to whoever has no index key. */
+  registryHash(purpose: string, value: string): string {
+    return registryHash(this.#firstIndexKey(), purpose, value)
   }
 
   random(count: number): Uint8Array {
