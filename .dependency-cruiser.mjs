@@ -5,7 +5,7 @@
  *                                                                             store ← staging
  *   agent → shared;  workers → shared, agent;  test → all;  infra, scripts → nobody
  */
-const base = '^shared/src/(errors|limits|types|clock|set-name|disk-name|threads)\\.ts$'
+const base = '^shared/src/(errors|limits|types|clock|set-name|endpoint-name|disk-name|threads)\\.ts$'
 /** Where a process or a thread begins; the latter are loaded by their URL. */
 const programs = ['^workers/bin/', '/main\\.ts$', '-thread\\.ts$', '-process\\.ts$']
 /** Tests may reach up and across for the parts they put together. */

@@ -130,6 +130,53 @@ export const errorCatalogue = {
     'Make the state directory writable and free space on it, or name another with STRATA_STATE.',
   ),
 
+  // endpoints, enrolment
+  E_ENDPOINT_UNKNOWN: permanent('strata endpoint list lists the endpoints there are.'),
+  E_ENDPOINT_NAME: permanent(
+    'Give the endpoint another name: visible characters, without @, : and /, and no space at either end.',
+  ),
+  E_ENDPOINT_NAME_TAKEN: permanent(
+    'Give another name, or revoke the endpoint that has this one: strata endpoint revoke ID.',
+  ),
+  E_ENDPOINT_DUPLICATE: permanent(
+    'This machine is an endpoint already. After a reinstall make a token for that endpoint: strata token create --endpoint ID. If it is gone for good: strata endpoint revoke ID.',
+  ),
+  E_ENDPOINT_REVOKED: permanent(
+    'The endpoint was revoked. Make a new enrolment token (strata token create) and enrol the machine anew.',
+  ),
+  E_ENROLMENT_UNKNOWN: permanent('strata token list lists the enrolment tokens there are.'),
+  // Nothing tells a token that never existed from one with another secret.
+  E_ENROLMENT_TOKEN: permanent('Give the whole line that strata token create has shown, or make a new token.'),
+  E_ENROLMENT_EXPIRED: permanent('Make a new enrolment token: strata token create.'),
+  E_ENROLMENT_REVOKED: permanent('Make a new enrolment token: strata token create.'),
+  E_ENROLMENT_USED_UP: permanent(
+    'Make a new enrolment token: strata token create. With --uses N one token is good for N machines.',
+  ),
+  E_REGISTRY_CONFLICT: transient('Somebody else changed the same document at the same moment. Try again.'),
+  E_ID_AMBIGUOUS: permanent('Give more characters of the id.'),
+
+  // requests of agents
+  E_TOKEN_INVALID: permanent(
+    'The service does not know who sent this request, or it was altered on its way. Check that the machine is enrolled there, and that no proxy rewrites requests.',
+  ),
+  E_TOKEN_EXPIRED: transient("The request took too long on its way, or this machine's clock is slow. Set the clock."),
+  E_TOKEN_REPLAYED: transient('The same request came twice; only the first counts. Find out who repeats requests.'),
+  E_CLOCK_SKEW: permanent("Set this machine's clock: it is ahead of the service's."),
+
+  // the agent's identity
+  E_IDENTITY_MISSING: permanent(
+    'This machine is not enrolled, or STRATA_STATE names another directory than it was enrolled with.',
+  ),
+  E_IDENTITY_DAMAGED: permanent(
+    'Remove the file and enrol the machine anew, with a token for its endpoint: strata token create --endpoint ID.',
+  ),
+  E_IDENTITY_EXISTS: permanent(
+    'This machine is enrolled already. To enrol it anew remove its identity file, or name another directory with STRATA_STATE.',
+  ),
+  E_MACHINE_UNKNOWN: permanent(
+    'Nothing tells this machine from others. On Linux run systemd-machine-id-setup, and see that /etc/machine-id can be read.',
+  ),
+
   // sessions, queue, workers
   E_SESSION_UNKNOWN: permanent('Start the backup again.'),
   E_SEGMENTS_MISSING: permanent('Not every segment was stored; nothing was published. Run the backup again.'),

@@ -93,6 +93,38 @@ export const keyFileBytesMax = 4 * KiB
  */
 export const dataKeysKeptMax = 16_384
 
+// ── endpoints and their tokens ─────────────────────────────────────────────────────────────────────────────────────
+/** A set of an endpoint is called `NAME` or `NAME@…`, and fits `nameCharsMax`. */
+export const endpointNameCharsMax = 100
+export const noteCharsMax = 200
+/** The JSON of an endpoint, an enrolment token, a claim; far more than any of them has. */
+export const registryDocumentBytesMax = 64 * KiB
+export const registryVersionsMax = 99_999_999
+/** How often something is begun again that others were faster at. */
+export const registryAttemptsMax = 16
+/** Machines that one enrolment token is good for. */
+export const enrolmentUsesMax = 10_000
+/** The same for a token that is bound to an endpoint: who uses it again looks through all uses before. */
+export const boundEnrolmentUsesMax = 16
+export const enrolmentLifeMsMin = 60_000
+export const enrolmentLifeMsMax = 366 * 24 * 3600_000
+/** A token for one request lives for this long, as agents make it, and at most for as long as a gateway takes one. */
+export const requestTokenLifeMs = 60_000
+export const requestTokenLifeMsMax = 120_000
+/** How far the clocks of agent and gateway may differ. */
+export const requestClockSkewMsMax = 60_000
+/** Path and query of a request; the token that repeats them. */
+export const requestTargetCharsMax = 2048
+export const requestTokenCharsMax = 4096
+/** A revoked endpoint is refused at the latest after this. */
+export const endpointCacheMsMax = 30_000
+/** That an endpoint is not there is believed for this long. */
+export const endpointMissingMsMax = 5000
+/** When a signature does not fit, a document that is older than this is looked at again: it may have a new key. */
+export const endpointRecheckMs = 2000
+export const endpointsCachedMax = 10_000
+export const identityFileBytesMax = 64 * KiB
+
 // ── bytes in flight ────────────────────────────────────────────────────────────────────────────────────────────────
 export const segmentsInFlightMax = 4
 /** Segments become smaller where memory for the hand-over is scarce, but not smaller than this. */
@@ -304,3 +336,16 @@ invariant(
   'what is read as an object can be read as a document',
 )
 invariant(pagePackBytesMax < packBytesMax, 'offsets in a page pack fit 32 bits')
+invariant(2 * endpointNameCharsMax <= nameCharsMax, "an endpoint's name leaves room for that of its sets")
+invariant(registryDocumentBytesMax <= documentBytesMax, "a registry's document is a document")
+invariant(enrolmentUsesMax <= registryVersionsMax, 'uses are numbered as versions are')
+invariant(requestTokenLifeMs <= requestTokenLifeMsMax, 'what agents sign is taken')
+invariant(
+  requestTokenLifeMs > requestClockSkewMsMax / 2 && requestClockSkewMsMax <= requestTokenLifeMsMax,
+  'clocks that differ a little leave a token some life, and do not make it endless',
+)
+invariant(requestTokenCharsMax >= Math.ceil((requestTargetCharsMax * 4) / 3) + 1024, 'a token has room for its request')
+invariant(
+  endpointRecheckMs < endpointMissingMsMax && endpointMissingMsMax < endpointCacheMsMax,
+  'a machine that was just enrolled is known before a revoked one is forgotten',
+)

@@ -12,6 +12,8 @@ export type ChainId = Branded<Id, 'ChainId'>
 /** A session and the point that it becomes share one id. */
 export type SessionId = Branded<Id, 'SessionId'>
 export type KeyId = Branded<Id, 'KeyId'>
+export type EndpointId = Branded<Id, 'EndpointId'>
+export type EnrolmentTokenId = Branded<Id, 'EnrolmentTokenId'>
 
 export const idBytes = 16
 const idPattern = /^[0-9a-f]{32}$/

@@ -268,6 +268,17 @@ describeWith(redisRequirement, 'strata, from init to restore', () => {
     assert.ok((await readFile(limited.directory.file('back.img'))).equals(await readFile(disk)))
   })
 
+  test('an enrolment token goes from the command line to a script, and neither passphrase nor key file is needed', async () => {
+    const env = { ...place.env, STRATA_PASSPHRASE: '', STRATA_KEY_FILE: '' }
+    const { output } = await runTool(strataPath, ['token', 'create', '--quiet', '--note', 'Graz'], { env })
+    assert.match(output, /^strata-enrol-[0-9a-f]{32}-[0-9a-f]{32}-[A-Za-z0-9_-]{43}\n$/)
+    const [token, none] = (await place.ask(0, 'token', 'list')) as { id: string; state: string }[]
+    assert.deepEqual([output.includes(token?.id ?? '-'), token?.state, none], [true, 'open', undefined])
+    await place.ask(0, 'token', 'revoke', token?.id ?? '')
+    const { error } = (await place.ask(1, 'endpoint', 'show', 'abcdef')) as ErrorAnswer
+    assert.equal(error.code, 'E_ENDPOINT_UNKNOWN')
+  })
+
   test('listing loads neither cloud nor queue nor thread pool: it has 0.7 s', async () => {
     const hook = `
       import { registerHooks } from 'node:module'

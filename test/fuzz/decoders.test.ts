@@ -65,7 +65,7 @@ for (const target of targets) {
 test('fuzz: any JSON in place of a document, and any value in place of a member', (t) => {
   t.diagnostic(`STRATA_FUZZ_SEED=${String(seed)} STRATA_FUZZ_RUNS=${String(runs)}`)
   const documents = targets.filter(({ name }) =>
-    ['manifest', 'session', 'end of a session', 'keys document'].includes(name),
+    ['manifest', 'session', 'end of a session', 'endpoint', 'enrolment-token', 'claim', 'keys document'].includes(name),
   )
   const value = fc.oneof(
     fc.jsonValue(),

@@ -3,6 +3,8 @@ import { createHash } from 'node:crypto'
 import { boxKinds, openBox, sealBox } from '@strata/shared/format/box.ts'
 import { decodeDocument, decodeEither, encodeDocument, parseDocument } from '@strata/shared/format/document.ts'
 import { zeroDigest } from '@strata/shared/format/digest.ts'
+import { claimType, endpointType } from '@strata/shared/format/endpoint.ts'
+import { enrolmentTokenType, tokenUseType } from '@strata/shared/format/enrolment-token.ts'
 import { manifestType, type Manifest } from '@strata/shared/format/manifest.ts'
 import { decodeMapFooter, encodeMapFooter } from '@strata/shared/format/map-footer.ts'
 import {
@@ -23,6 +25,7 @@ import {
 } from '@strata/shared/format/record.ts'
 import { decodeRoot, encodeRoot } from '@strata/shared/format/root.ts'
 import { decodeSealedTail } from '@strata/shared/format/sealed-segment.ts'
+import type { Schema } from '@strata/shared/format/schema.ts'
 import { decodeSegmentTail, encodeSegmentTail, type SegmentEntry } from '@strata/shared/format/segment.ts'
 import { sessionEndType, sessionType, type Session, type SessionEnd } from '@strata/shared/format/session.ts'
 import { voidType, type Void } from '@strata/shared/format/void.ts'
@@ -242,6 +245,47 @@ const sessionEnd: SessionEnd = {
   warnings: [],
 }
 
+const registryDocuments = [
+  {
+    type: endpointType,
+    value: {
+      strata: 'endpoint',
+      version: 1,
+      endpoint: id('1'),
+      name: 'web1',
+      publicKey: id('2').repeat(2),
+      fingerprint: id('3').repeat(2),
+      machine,
+      state: 'active',
+      token: id('4'),
+      use: 1,
+      enrolledAt: at,
+      changedAt: at,
+      note: 'n',
+    },
+  },
+  {
+    type: enrolmentTokenType,
+    value: {
+      strata: 'enrolment-token',
+      version: 1,
+      token: id('4'),
+      secretHash: id('5').repeat(2),
+      createdAt: at,
+      expiresAt: at,
+      usesMax: 1,
+      endpoint: null,
+      note: 'n',
+      revoked: false,
+    },
+  },
+  {
+    type: tokenUseType,
+    value: { strata: 'token-use', version: 1, token: id('4'), enrolment: id('6'), endpoint: id('1'), usedAt: at },
+  },
+  { type: claimType, value: { strata: 'claim', version: 1, claim: id('7'), endpoint: id('1') } },
+] as const
+
 const text = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value), 'utf8')
 
 async function tenantKeysExamples(): Promise<Uint8Array[]> {
@@ -393,6 +437,11 @@ export async function fuzzTargets(): Promise<FuzzTarget[]> {
       examples: [text(sessionEnd)],
       read: (bytes) => parseDocument(sessionEndType, 'end', bytes),
     },
+    ...registryDocuments.map(({ type, value }) => ({
+      name: type.title,
+      examples: [text(value)],
+      read: (bytes: Uint8Array) => parseDocument<Schema>(type, type.title, bytes),
+    })),
     {
       name: 'keys document',
       examples: await tenantKeysExamples(),

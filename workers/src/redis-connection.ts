@@ -18,6 +18,13 @@ export const impatient = {
   retryStrategy: () => null,
 }
 
+/** Requests wait for it: it connects again and again, and says soon when there is no answer. */
+export const hasty = {
+  ...patient,
+  commandTimeout: redisConnectTimeoutMs,
+  maxRetriesPerRequest: 1,
+}
+
 /** For BullMQ, which makes and ends connections of its own. */
 export function bullConnection(address: RedisAddress): { url: string } | { path: string } {
   return 'url' in address ? { url: requireRedisUrl(address.url), ...patient } : { path: address.socketPath, ...patient }

@@ -23,7 +23,16 @@ test('layout: preamble, generation, reserved, nonce, sealed', () => {
 })
 
 test('the kinds of boxes are the numbers that docs/format.md lists', () => {
-  assert.deepEqual(boxKinds, { footer: 1, page: 2, node: 3, root: 4, manifest: 5, session: 6, sessionEnd: 7 })
+  assert.deepEqual(boxKinds, {
+    footer: 1,
+    page: 2,
+    node: 3,
+    root: 4,
+    manifest: 5,
+    session: 6,
+    sessionEnd: 7,
+    registry: 8,
+  })
 })
 
 test('a box of an earlier generation opens as long as its key is at hand', () => {

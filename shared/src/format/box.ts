@@ -27,6 +27,7 @@ export const boxKinds = {
   manifest: 5,
   session: 6,
   sessionEnd: 7,
+  registry: 8,
 } as const
 export type BoxKind = (typeof boxKinds)[keyof typeof boxKinds]
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { pointsPerSetMax, segmentsPerSessionMax } from '../limits.ts'
+import { pointsPerSetMax, registryVersionsMax, segmentsPerSessionMax } from '../limits.ts'
 import { isObjectName } from '../store/object-names.ts'
 import { joined, ramp, toHex, u32 } from '../testing/layout.ts'
 import { asId, type ChainId, type SessionId, type SetId, type TenantId } from '../types.ts'
@@ -20,6 +20,10 @@ import {
   pageContext,
   pointsPrefix,
   readPackReference,
+  registryDocumentName,
+  registryDocumentOf,
+  registryFolders,
+  registryPrefix,
   repositoryName,
   rootContext,
   samePack,
@@ -56,6 +60,10 @@ test('names and contexts are those of docs/format.md', () => {
   assert.equal(tenantSessionsPrefix(place.tenant), `tenants/${t}/sessions/`, changed)
   assert.equal(sessionName(place, place.session), `tenants/${t}/sessions/${s}/${x}/open`, changed)
   assert.equal(sessionEndName(place, place.session), `tenants/${t}/sessions/${s}/${x}/end`, changed)
+  for (const folder of ['endpoints', 'tokens', 'token-uses', 'claims'] as const) {
+    assert.equal(registryPrefix({ ...place, folder }), `tenants/${t}/${folder}/`, changed)
+    assert.equal(registryDocumentName({ ...place, folder }, x, 3), `tenants/${t}/${folder}/${x}/00000003`, changed)
+  }
   assert.equal(chainPrefix(place), `tenants/${t}/chains/${s}/${c}/`, changed)
   assert.equal(sessionObjectsPrefix(place), `tenants/${t}/chains/${s}/${c}/${x}/`, changed)
   assert.equal(
@@ -81,6 +89,7 @@ test('all of them can name objects, the longest included', () => {
     manifestName(place, pointsPerSetMax),
     sessionName(place, place.session),
     sessionEndName(place, place.session),
+    ...registryFolders.map((folder) => registryDocumentName({ ...place, folder }, x, registryVersionsMax)),
     packName(place, 'data', longest),
     packName(place, 'map', longest),
   ]
@@ -97,9 +106,31 @@ test('property: sequence numbers sort as numbers do, and are read back', () => {
   )
 })
 
+test('property: versions sort as numbers do, and are read back', () => {
+  const version = fc.integer({ min: 1, max: registryVersionsMax })
+  const registry = { ...place, folder: 'claims' } as const
+  fc.assert(
+    fc.property(version, version, (a, b) => {
+      const name = registryDocumentName(registry, x, a)
+      assert.deepEqual(registryDocumentOf(registry, name), { id: x, version: a })
+      assert.equal(name < registryDocumentName(registry, x, b), a < b)
+      assert.equal(registryDocumentOf({ ...place, folder: 'tokens' }, name), undefined)
+    }),
+  )
+  for (const last of ['', '/', '/1', '/00000000', '/000000001', '/00000001/x', '/0000000x']) {
+    assert.equal(registryDocumentOf(registry, registryPrefix(registry) + x + last), undefined, last)
+  }
+  assert.equal(registryDocumentOf(registry, `${registryPrefix(registry)}x/00000001`), undefined)
+})
+
 test('numbers that have no name are our own mistakes', () => {
   const bug = { code: 'E_BUG' }
   for (const sequence of [0, -1, 0.5, pointsPerSetMax + 1, NaN]) assert.throws(() => manifestName(place, sequence), bug)
+  const registry = { ...place, folder: 'claims' } as const
+  for (const version of [0, 0.5, registryVersionsMax + 1]) {
+    assert.throws(() => registryDocumentName(registry, x, version), bug)
+  }
+  assert.throws(() => registryDocumentName(registry, '..', 1), bug)
   for (const number of [-1, 0.5, 100_000_000])
     assert.throws(() => packName(place, 'data', { ...reference, number }), bug)
   for (const attempt of ['', '0123456789ABCDEF', '0123456789abcde', '../../../../../.']) {

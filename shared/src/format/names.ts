@@ -1,5 +1,5 @@
 import { invariant } from '../errors.ts'
-import { pagePackBytesMax, pointsPerSetMax, segmentsPerSessionMax } from '../limits.ts'
+import { pagePackBytesMax, pointsPerSetMax, registryVersionsMax, segmentsPerSessionMax } from '../limits.ts'
 import {
   asId,
   idBytes,
@@ -116,6 +116,42 @@ export function chainPrefix(place: ChainPlace): string {
 
 export function sessionObjectsPrefix(place: SessionPlace): string {
   return `${chainPrefix(place)}${place.session}/`
+}
+
+// ── registry ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** What a tenant keeps in numbered versions, and where. */
+export const registryFolders = ['endpoints', 'tokens', 'token-uses', 'claims'] as const
+export type RegistryFolder = (typeof registryFolders)[number]
+
+export interface RegistryPlace {
+  readonly tenant: TenantId
+  readonly folder: RegistryFolder
+}
+
+invariant(registryVersionsMax === 10 ** documentDigits - 1, 'eight digits hold every version in order')
+
+export function registryPrefix({ tenant, folder }: RegistryPlace): string {
+  return `${tenantPrefix(tenant)}${folder}/`
+}
+
+export function registryDocumentPrefix(place: RegistryPlace, id: Id): string {
+  return `${registryPrefix(place)}${id}/`
+}
+
+export function registryDocumentName(place: RegistryPlace, id: Id, version: number): string {
+  invariant(isId(id), 'documents of a registry have ids')
+  invariant(version >= 1 && version <= registryVersionsMax, `version ${String(version)}`)
+  return registryDocumentPrefix(place, id) + padded(version, documentDigits)
+}
+
+/** Id and version of a registry's document, by its name; undefined for whatever else may lie there. */
+export function registryDocumentOf(place: RegistryPlace, name: string): { id: Id; version: number } | undefined {
+  const prefix = registryPrefix(place)
+  const id = idBelow(prefix, name)
+  if (id === undefined) return undefined
+  const version = /^\/((?!0{8})[0-9]{8})$/.exec(name.slice(prefix.length + id.length))?.[1]
+  return version === undefined ? undefined : { id, version: Number(version) }
 }
 
 // ── packs ──────────────────────────────────────────────────────────────────────────────────────────────────────────

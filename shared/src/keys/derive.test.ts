@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { createHmac } from 'node:crypto'
 import { test } from 'node:test'
 import { idFromBytes, type SessionId, type SetId } from '../types.ts'
-import { blockDigestKey, derive, setIdFromName, transportKey, treeDigestKey } from './derive.ts'
+import { blockDigestKey, derive, registryHash, setIdFromName, transportKey, treeDigestKey } from './derive.ts'
 
 const indexKey = Uint8Array.from({ length: 32 }, (_, i) => i)
 const setId = idFromBytes<SetId>(Uint8Array.from({ length: 16 }, (_, i) => 16 + i))
@@ -23,6 +23,10 @@ test('derived keys are what the format says', () => {
   assert.equal(
     transportKey(indexKey, session).toString('hex'),
     'ca8bdb9b9d1f2e1c9c94e15b07965cbcae41336601c27af1de92c45c7575451d',
+  )
+  assert.equal(
+    registryHash(indexKey, 'name', 'Büro'),
+    '64e382a72df26b36e158ec79a72f5cab488c7d8a4b23a33e898977a434e044fc',
   )
 })
 
@@ -56,6 +60,16 @@ test('sets, sessions and purposes have keys of their own', () => {
     transportKey(indexKey, idFromBytes<SessionId>(new Uint8Array(16))),
   ].map((key) => key.toString('hex'))
   assert.equal(new Set(keys).size, keys.length)
+})
+
+test('hashes of a registry are others for another purpose, value or tenant', () => {
+  const hashes = [
+    registryHash(indexKey, 'name', 'web1'),
+    registryHash(indexKey, 'machine', 'web1'),
+    registryHash(indexKey, 'name', 'web2'),
+    registryHash(Uint8Array.from(indexKey).fill(1), 'name', 'web1'),
+  ]
+  assert.equal(new Set(hashes).size, hashes.length)
 })
 
 test('a key of another length is our own mistake', () => {

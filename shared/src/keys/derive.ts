@@ -13,6 +13,7 @@ const blockDigestInfo = 'strata/v1/block-digest'
 const treeDigestInfo = 'strata/v1/tree-digest'
 const setNameInfo = 'strata/v1/set-name'
 const transportInfo = 'strata/v1/transport'
+const registryInfo = 'strata/v1/registry'
 
 /** Key of the digests of a set's blocks, 32 bytes. */
 export function blockDigestKey(indexKey: Uint8Array, setId: SetId): Buffer {
@@ -43,6 +44,15 @@ export function setIdFromName(firstIndexKey: Uint8Array, name: string): SetId {
  */
 export function transportKey(firstIndexKey: Uint8Array, session: SessionId): Buffer {
   return derive(firstIndexKey, idToBytes(session), transportInfo)
+}
+
+/**
+ * A keyed hash of something that a registry must find again and must not show: equal for whoever holds the index key.
+ * Each `purpose` has hashes of its own. Gives 64 hex digits.
+ */
+export function registryHash(firstIndexKey: Uint8Array, purpose: string, value: string): string {
+  const key = derive(firstIndexKey, new Uint8Array(0), registryInfo)
+  return createHmac('sha256', key).update(`${purpose}:${value}`, 'utf8').digest('hex')
 }
 
 /** HKDF-SHA256 (RFC 5869) to 32 bytes. */

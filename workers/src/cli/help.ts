@@ -1,5 +1,5 @@
 /** The parts of --help that several commands share, and their examples. No line is longer than 80 columns. */
-const environmentHelp = `
+export const environmentHelp = `
 Environment:
   STRATA_STORE         the store, where --store is not given
   STRATA_STATE         directory for the state of this machine
@@ -17,7 +17,7 @@ Environment:
   NO_COLOR             no colours
   S3 and Azure take credentials from their usual variables (AWS_…, AZURE_…).`
 
-const exitCodeHelp = `
+export const exitCodeHelp = `
 Exit codes:
   0    done, all of it
   1    an error: its code, what happened and what to do are on standard error

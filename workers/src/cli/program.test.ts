@@ -1,64 +1,10 @@
 import assert from 'node:assert/strict'
-import { cp, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { cp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { test, type TestContext } from 'node:test'
+import { test } from 'node:test'
 import { pathToFileURL } from 'node:url'
-import { systemClock, systemRandomBytes } from '@strata/shared/clock.ts'
+import { answer, errorCode, makePlace, type Place, type Run } from '../testing/program-place.ts'
 import { displayWidth } from './output/printable.ts'
-import { runProgram } from './program.ts'
-
-interface Run {
-  readonly code: number
-  readonly stdout: string
-  readonly stderr: string
-}
-
-/** A directory with room for a store and a keyring, and the program that works there. */
-interface Place {
-  readonly directory: string
-  readonly keyring: string
-  readonly keysDirectory: () => Promise<string>
-  readonly run: (args: readonly string[], env?: Readonly<Record<string, string>>) => Promise<Run>
-}
-
-async function makePlace(t: TestContext): Promise<Place> {
-  const directory = await mkdtemp(join(tmpdir(), 'strata-cli-'))
-  t.after(() => rm(directory, { recursive: true }))
-  const store = pathToFileURL(join(directory, 'store')).href
-  return {
-    directory,
-    keyring: join(directory, 'state', 'keyring.json'),
-    keysDirectory: async () => {
-      const [tenant = ''] = await readdir(join(directory, 'store', 'tenants'))
-      return join(directory, 'store', 'tenants', tenant, 'keys')
-    },
-    run: async (args, env = {}) => {
-      let stdout = ''
-      let stderr = ''
-      const code = await runProgram(args, {
-        stdout: { write: (text) => (stdout += text), columns: 80 },
-        stderr: { write: (text) => (stderr += text) },
-        env: { STRATA_STORE: store, STRATA_STATE: join(directory, 'state'), ...env },
-        clock: systemClock,
-        random: systemRandomBytes,
-        workingDirectory: directory,
-        hostName: 'host-1',
-        signal: new AbortController().signal,
-        terminal: undefined,
-      })
-      return { code, stdout, stderr }
-    },
-  }
-}
-
-function answer(run: Run): Record<string, unknown> {
-  return JSON.parse(run.stdout) as Record<string, unknown>
-}
-
-function errorCode(run: Run): unknown {
-  return (answer(run)['error'] as { code: unknown }).code
-}
 
 // ── the command line itself ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -77,6 +23,16 @@ test('what is no command line ends with 2, names itself, and is one document wit
     ['verify'],
     ['verify', 'abcdef', '--all'],
     ['init', '--tenant', ''],
+    ['token', 'nosuch'],
+    ['token', 'create', '--expires', 'tomorrow'],
+    ['token', 'create', '--expires', '0h'],
+    ['token', 'create', '--uses', '0'],
+    ['token', 'create', '--uses', '1.5'],
+    ['token', 'create', '--note', 'two\nlines'],
+    ['token', 'revoke'],
+    ['endpoint', 'list', 'too-many'],
+    ['endpoint', 'show'],
+    ['endpoint', 'revoke', 'abcdef', '--note', 'x'.repeat(201)],
     ['points', '--bandwidth-limit', 'fast'],
     ['--store'],
   ]
@@ -100,13 +56,15 @@ test('a bandwidth limit of the environment that is none is a wrong setting, and 
   }
 })
 
-test('strata alone shows its help, and is no success', async (t) => {
+test('strata alone shows its help, and is no success; so does a command that has others below it', async (t) => {
   const { run } = await makePlace(t)
-  const { code, stdout, stderr } = await run([])
-  assert.equal(code, 2)
-  assert.equal(stdout, '')
-  assert.match(stderr, /^Usage: strata/)
-  assert.equal(errorCode(await run(['--json'])), 'E_USAGE')
+  for (const args of [[], ['token'], ['endpoint']]) {
+    const { code, stdout, stderr } = await run(args)
+    assert.equal(code, 2)
+    assert.equal(stdout, '')
+    assert.ok(stderr.startsWith(`Usage: ${['strata', ...args].join(' ')} `), stderr)
+    assert.equal(errorCode(await run(['--json', ...args])), 'E_USAGE')
+  }
 })
 
 test('every command has help with examples and exit codes; only what there is is listed', async (t) => {
@@ -114,9 +72,13 @@ test('every command has help with examples and exit codes; only what there is is
   const help = await run(['--help'])
   assert.equal(help.code, 0)
   const commands = [...help.stdout.matchAll(/^ {2}([a-z]+) .* {2}/gm)].map(([, name]) => name ?? '')
-  assert.deepEqual(commands, ['init', 'backup', 'points', 'restore', 'verify', 'help'])
-  for (const command of commands.slice(0, -1)) {
-    const { code, stdout } = await run([command, '--help'])
+  assert.deepEqual(commands, ['init', 'backup', 'points', 'restore', 'verify', 'token', 'endpoint', 'help'])
+  const subcommands = [
+    ...['create', 'list', 'revoke'].map((name) => `token ${name}`),
+    ...['list', 'show', 'revoke'].map((name) => `endpoint ${name}`),
+  ]
+  for (const command of [...commands.slice(0, -1), ...subcommands]) {
+    const { code, stdout } = await run([...command.split(' '), '--help'])
     assert.equal(code, 0)
     for (const line of stdout.split('\n')) assert.ok(displayWidth(line) <= 80, line)
     for (const part of ['Examples:', 'Exit codes:', 'Global Options:'])

@@ -1,6 +1,7 @@
 import { Command, CommanderError, Option } from 'commander'
 import { StrataError, toStrataError } from '@strata/shared/errors.ts'
 import manifest from '../../package.json' with { type: 'json' }
+import { tenantOption, type Run, type Work } from './command.ts'
 import type { BackupCommandOptions } from './commands/backup.ts'
 import type { InitOptions } from './commands/init.ts'
 import type { PointsOptions } from './commands/points.ts'
@@ -9,12 +10,11 @@ import type { VerifyCommandOptions } from './commands/verify.ts'
 import { exitCodes, type Context, type ExitCode } from './context.ts'
 import { backupHelp, initHelp, pointsHelp, programHelp, restoreHelp, verifyHelp } from './help.ts'
 import { Reporter, type ReporterOptions } from './output/reporter.ts'
+import { addRegistryCommands } from './registry-commands.ts'
 import { settingsFrom, type GlobalOptions } from './settings.ts'
 
 /** What the process gives to a run. */
 export type ProgramParts = Omit<Context, 'settings' | 'reporter'> & Pick<ReporterOptions, 'stdout' | 'stderr'>
-
-type Work = (context: Context) => Promise<ExitCode>
 
 /**
  * Runs one command line and gives the exit code; errors are told, not thrown.
@@ -84,7 +84,7 @@ function reporterFor(options: GlobalOptions, parts: ProgramParts): Reporter {
   return new Reporter({ stdout, stderr, env, clock, json, quiet, verbose })
 }
 
-function buildProgram(parts: ProgramParts, run: (command: Command, work: Work) => Promise<void>): Command {
+function buildProgram(parts: ProgramParts, run: Run): Command {
   const program = new Command('strata')
     .description('Image backup on object storage: complete points or none, sealed before they leave the machine.')
     .version(manifest.version)
@@ -112,16 +112,11 @@ function buildProgram(parts: ProgramParts, run: (command: Command, work: Work) =
   addPoints(program, run)
   addRestore(program, run)
   addVerify(program, run)
+  addRegistryCommands(program, run)
   return program
 }
 
 const helpColumns = 80
-const tenantOption = [
-  '--tenant <id|name>',
-  'which tenant, where the keyring is lost and the secret opens several',
-] as const
-
-type Run = (command: Command, work: Work) => Promise<void>
 
 function addInit(program: Command, run: Run): void {
   program

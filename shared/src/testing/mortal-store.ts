@@ -1,0 +1,40 @@
+import type { ObjectStore } from '../store/object-store.ts'
+
+/** What somebody meets whose process ends. */
+export class Died extends Error {}
+
+/**
+ * `store` for a process that dies at its request number `request`, counted from 0: before it is made, or after it was
+ * made and before its answer has come.
+ */
+export function mortalStore(store: ObjectStore, request: number, when: 'before' | 'after'): MortalStore {
+  let made = 0
+  const lived = async <T>(work: () => Promise<T>): Promise<T> => {
+    const number = made
+    made += 1
+    if (number > request || (number === request && when === 'before')) throw new Died()
+    const answer = await work()
+    if (number === request) throw new Died()
+    return answer
+  }
+  async function* listed<T>(list: AsyncIterable<T>): AsyncGenerator<T> {
+    yield* await lived(() => Array.fromAsync(list))
+  }
+  return {
+    description: store.description,
+    put: (name, parts, options) => lived(() => store.put(name, parts, options)),
+    get: (name, range) => lived(() => store.get(name, range)),
+    head: (name) => lived(() => store.head(name)),
+    list: (prefix, options) => listed(store.list(prefix, options)),
+    listDirectories: (prefix, options) => listed(store.listDirectories(prefix, options)),
+    delete: (name) => lived(() => store.delete(name)),
+    now: () => lived(() => store.now()),
+    close: () => store.close(),
+    hasDied: () => made > request,
+  }
+}
+
+export interface MortalStore extends ObjectStore {
+  /** The request at which it dies was reached. */
+  hasDied(): boolean
+}

@@ -1,0 +1,124 @@
+import type { Command } from 'commander'
+import { tenantOption, type Run } from './command.ts'
+import type { EndpointListOptions, EndpointRevokeOptions } from './commands/endpoint.ts'
+import type { TokenCreateOptions, TokenOptions } from './commands/token.ts'
+import {
+  endpointHelp,
+  endpointListHelp,
+  endpointRevokeHelp,
+  endpointShowHelp,
+  tokenCreateHelp,
+  tokenHelp,
+  tokenListHelp,
+  tokenRevokeHelp,
+} from './help-registry.ts'
+
+/** The commands for endpoints, and for the tokens that machines become endpoints by. */
+export function addRegistryCommands(program: Command, run: Run): void {
+  const token = program
+    .command('token')
+    .description('enrolment tokens: what lets a machine become an endpoint')
+    .addHelpText('after', tokenHelp)
+  addTokenCreate(token, run)
+  addTokenList(token, run)
+  addTokenRevoke(token, run)
+  const endpoint = program
+    .command('endpoint')
+    .description('the machines whose agents may make backups')
+    .addHelpText('after', endpointHelp)
+  addEndpointList(endpoint, run)
+  addEndpointShow(endpoint, run)
+  addEndpointRevoke(endpoint, run)
+}
+
+function addTokenCreate(token: Command, run: Run): void {
+  token
+    .command('create')
+    .description('make an enrolment token, and show it once')
+    .option('--expires <duration>', 'how long it is good for: 30m, 24h, 7d', '24h')
+    .option('--uses <count>', 'how many machines it is good for', '1')
+    .option('--endpoint <id>', 'only for this endpoint, which gets a new key by it')
+    .option('--note <text>', 'what it is for')
+    .option(...tenantOption)
+    .addHelpText('after', tokenCreateHelp)
+    .action((options: TokenCreateOptions, command: Command) =>
+      run(command, async (context) => {
+        const { createToken } = await import('./commands/token.ts')
+        return await createToken(context, options)
+      }),
+    )
+}
+
+function addTokenList(token: Command, run: Run): void {
+  token
+    .command('list')
+    .description('list the enrolment tokens there are')
+    .option(...tenantOption)
+    .addHelpText('after', tokenListHelp)
+    .action((options: TokenOptions, command: Command) =>
+      run(command, async (context) => {
+        const { listTokens } = await import('./commands/token.ts')
+        return await listTokens(context, options)
+      }),
+    )
+}
+
+function addTokenRevoke(token: Command, run: Run): void {
+  token
+    .command('revoke')
+    .description('make an enrolment token worthless')
+    .argument('<id>', 'as token list shows it')
+    .option(...tenantOption)
+    .addHelpText('after', tokenRevokeHelp)
+    .action((id: string, options: TokenOptions, command: Command) =>
+      run(command, async (context) => {
+        const { revokeToken } = await import('./commands/token.ts')
+        return await revokeToken(context, id, options)
+      }),
+    )
+}
+
+function addEndpointList(endpoint: Command, run: Run): void {
+  endpoint
+    .command('list')
+    .description('list the endpoints there are')
+    .option(...tenantOption)
+    .addHelpText('after', endpointListHelp)
+    .action((options: EndpointListOptions, command: Command) =>
+      run(command, async (context) => {
+        const { listEndpoints } = await import('./commands/endpoint.ts')
+        return await listEndpoints(context, options)
+      }),
+    )
+}
+
+function addEndpointShow(endpoint: Command, run: Run): void {
+  endpoint
+    .command('show')
+    .description('tell all of one endpoint')
+    .argument('<id>', 'as endpoint list shows it')
+    .option(...tenantOption)
+    .addHelpText('after', endpointShowHelp)
+    .action((id: string, options: EndpointListOptions, command: Command) =>
+      run(command, async (context) => {
+        const { showEndpoint } = await import('./commands/endpoint.ts')
+        return await showEndpoint(context, id, options)
+      }),
+    )
+}
+
+function addEndpointRevoke(endpoint: Command, run: Run): void {
+  endpoint
+    .command('revoke')
+    .description('refuse an endpoint from now on, for good')
+    .argument('<id>', 'as endpoint list shows it')
+    .option('--note <text>', 'why, in the place of the note that it has')
+    .option(...tenantOption)
+    .addHelpText('after', endpointRevokeHelp)
+    .action((id: string, options: EndpointRevokeOptions, command: Command) =>
+      run(command, async (context) => {
+        const { revokeGivenEndpoint } = await import('./commands/endpoint.ts')
+        return await revokeGivenEndpoint(context, id, options)
+      }),
+    )
+}
