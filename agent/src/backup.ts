@@ -4,14 +4,15 @@ import { StrataError, toStrataError } from '@strata/shared/errors.ts'
 import type { BasePoint, Consistency, DiskDescription, PointKind, Warning } from '@strata/shared/format/manifest.ts'
 import { diskCounts } from '@strata/shared/format/root.ts'
 import { blocksPerDiskMax } from '@strata/shared/limits.ts'
-import type { CommittedPoint, OpenedSession, Uplink } from '@strata/shared/protocol/uplink.ts'
-import type { ChainId, SessionId, SetId } from '@strata/shared/types.ts'
+import type { CommittedPoint, EarlierSession, OpenedSession, Uplink } from '@strata/shared/protocol/uplink.ts'
+import { asId, type ChainId, type SessionId, type SetId } from '@strata/shared/types.ts'
 import { ScanPool, scanThreadsDefault } from './capture/scan-pool.ts'
 import { openSource, type Source } from './capture/source.ts'
 import { mountWarning } from './capture/stability.ts'
 import { requireDiskNames } from './disk-names.ts'
-import { forgetDigests, giveUp, isOfDigestFiles } from './give-up.ts'
+import { forgetDigests, giveUp, isOfDigestFiles, isWorthKeeping } from './give-up.ts'
 import { thisMachine } from './machine.ts'
+import { SessionJournal } from './resume/session-journal.ts'
 import { Passes, type PassProgress, type PassResult } from './passes.ts'
 import { SendQueue } from './send/send-queue.ts'
 import { makeStateDirectory, SetState, type DigestsFrom } from './track/base-digests.ts'
@@ -29,6 +30,8 @@ export interface BackupOptions {
   /** When the operator wants a certain block size. */
   readonly blockBytes?: number
   readonly stateDirectory: string
+  /** Told when the run goes on with a session that an earlier one began, and when that has become a point since. */
+  readonly onResume?: (what: 'goes-on' | 'committed' | 'over') => void
   /** Keep a point that is marked as inconsistent when a source does not stay unchanged. */
   readonly allowChanging: boolean
   readonly clock: Clock
@@ -109,11 +112,17 @@ class BackupRun {
     }
     if (signal?.aborted === true) interrupt()
     signal?.addEventListener('abort', interrupt)
+    // Where sessions outlive their runs, two runs would go on with the same one.
+    const lock =
+      this.#options.uplink.resume === undefined
+        ? undefined
+        : SessionJournal.lock(this.#options.stateDirectory, this.#options.setName)
     try {
       this.#stop.signal.throwIfAborted()
       this.#openSources()
       return await this.#withPool()
     } finally {
+      lock?.release()
       signal?.removeEventListener('abort', interrupt)
       for (const source of this.#sources) source.close()
     }
@@ -133,8 +142,8 @@ class BackupRun {
     const pool = new ScanPool(this.#options.scanThreads ?? scanThreadsDefault)
     try {
       this.#options.onProgress?.({ phase: 'open' })
-      const session = await this.#open()
-      const queue = new SendQueue(session, this.#stop)
+      const { session, journal, earlier } = await this.#open()
+      const queue = new SendQueue(session, this.#stop, journal)
       let passes: Passes | null = null
       let committed: CommittedPoint | null = null
       const removeFiles = (): void => {
@@ -145,28 +154,51 @@ class BackupRun {
         this.#stop.signal.throwIfAborted()
         const state = new SetState(stateDirectory, session.set, clock.nowMs())
         await this.#presentHistory(session, state)
-        passes = this.#passes(session, state, pool, queue)
+        await queue.fillGaps()
+        passes = this.#passes(session, state, pool, queue, earlier ? journal : null)
         const result = await passes.run()
         this.#stop.signal.throwIfAborted()
         committed = await this.#finish(session, queue, result).catch((error: unknown) => {
           throw isOfDigestFiles(error, result) ? forgetDigests(error, state) : error
         })
         this.#publish(passes, committed)
+        journal?.remove()
         return this.#outcome(session, queue, result, committed)
       } catch (error) {
         if (committed !== null) throw error
         // First of all: nobody knows how long the service takes to answer now.
         removeFiles()
+        if (journal !== null && isWorthKeeping(error)) throw error
+        journal?.remove()
         throw await giveUp(error, session)
       } finally {
         removeFiles()
+        journal?.close()
       }
     } finally {
       await pool.close()
     }
   }
 
-  async #open(): Promise<OpenedSession> {
+  async #open(): Promise<RunSession> {
+    const { uplink, setName, kind, stateDirectory, onResume } = this.#options
+    if (uplink.resume === undefined) return { session: await this.#openNew(), journal: null, earlier: false }
+    const journal = SessionJournal.open(stateDirectory, setName)
+    if (journal !== null) {
+      const resumed = await uplink.resume(earlierOf(journal))
+      onResume?.(resumed.state === 'open' ? 'goes-on' : resumed.state)
+      if (resumed.state === 'open') {
+        const { session } = resumed
+        if (journal.isOf(this.#sources) && fits(session.kind, kind)) return { session, journal, earlier: true }
+        await session.abandon()
+      }
+      journal.remove()
+    }
+    const session = await this.#openNew()
+    return { session, journal: SessionJournal.begin(stateDirectory, session), earlier: false }
+  }
+
+  async #openNew(): Promise<OpenedSession> {
     const { uplink, setName, kind, blockBytes } = this.#options
     const disks = this.#sources.map(({ name, sizeBytes, identity }) => ({
       name,
@@ -183,7 +215,13 @@ class BackupRun {
     for (const warning of await session.presentHistory(remembered)) this.#warn(warning)
   }
 
-  #passes(session: OpenedSession, state: SetState, pool: ScanPool, queue: SendQueue): Passes {
+  #passes(
+    session: OpenedSession,
+    state: SetState,
+    pool: ScanPool,
+    queue: SendQueue,
+    earlier: SessionJournal | null,
+  ): Passes {
     const { clock, allowChanging, onProgress } = this.#options
     session.disks.forEach(requireAddressable)
     return new Passes({
@@ -197,6 +235,7 @@ class BackupRun {
         treeDigestKey: session.treeDigestKey,
       },
       state,
+      earlier,
       clock,
       allowChanging,
       onProgress: (progress) => onProgress?.({ phase: 'scan', ...progress }),
@@ -278,6 +317,24 @@ class BackupRun {
     this.#warnings.push(warning)
     this.#options.onWarning?.(warning)
   }
+}
+
+interface RunSession {
+  readonly session: OpenedSession
+  /** Where sessions outlive their runs. */
+  readonly journal: SessionJournal | null
+  /** An earlier run has begun it. */
+  readonly earlier: boolean
+}
+
+function earlierOf({ head }: SessionJournal): EarlierSession {
+  const { set, session, sequenceAtOpen } = head
+  return { set: asId<SetId>(set), session: asId<SessionId>(session), sequenceAtOpen }
+}
+
+/** Whoever wants a full, or a differential, is not served by what was begun as something else. */
+function fits(begun: PointKind, wanted: PointKind | 'auto'): boolean {
+  return wanted === 'auto' || wanted === begun
 }
 
 function requireAddressable(disk: DiskDescription): void {

@@ -22,6 +22,14 @@ export function forgetDigests(error: StrataError, state: SetState): StrataError 
   )
 }
 
+/**
+ * Whether the next run may go on with the session: unless it can never become a point. What was acknowledged is not sent
+ * again then.
+ */
+export function isWorthKeeping(error: unknown): boolean {
+  return !hasCode(error, 'E_CONTENT_ROOT', 'E_SEGMENTS_MISSING', 'E_SESSION_UNKNOWN', 'E_LIMIT', 'E_BUG')
+}
+
 /** Abandons the session and gives the error to throw: the one that ended the run, whatever else fails now. */
 export async function giveUp(error: unknown, session: OpenedSession): Promise<StrataError> {
   const ended = toStrataError(error)

@@ -5,6 +5,7 @@ import { passesPerSessionMax } from '@strata/shared/limits.ts'
 import type { OpenedSession, RememberedPoint } from '@strata/shared/protocol/uplink.ts'
 import { scanDisk, type ScanCounts, type ScanTools } from './capture/scan.ts'
 import type { Source } from './capture/source.ts'
+import type { SessionJournal } from './resume/session-journal.ts'
 import { changeBetween, stateBeforeReading, stateOf, type SourceState } from './capture/stability.ts'
 import {
   openBaseDigests,
@@ -38,6 +39,8 @@ export interface PassOptions {
   readonly sources: readonly Source[]
   readonly tools: ScanTools
   readonly state: SetState
+  /** Of a session that an earlier run has begun: what that one sent. */
+  readonly earlier: SessionJournal | null
   readonly clock: Clock
   readonly allowChanging: boolean
   readonly onProgress: (progress: PassProgress) => void
@@ -168,10 +171,12 @@ class DiskPasses {
   }
 
   async scan(pass: number): Promise<void> {
-    const { session, state, tools, clock } = this.#options
+    const { session, state, tools, clock, earlier } = this.#options
     const { blockBytes, sizeBytes } = this.#description
     const base = this.#digests === null ? this.#openBase() : null
-    const reference = this.#digests === null ? base?.reference : passReference(this.#digests.pages())
+    const atFirst =
+      base === null ? undefined : (earlier?.sentBlocks(this.#index).over(base.reference) ?? base.reference)
+    const reference = this.#digests === null ? atFirst : passReference(this.#digests.pages())
     invariant(reference !== undefined, 'there is something to compare with')
     const before = this.#digests
     try {

@@ -126,6 +126,7 @@ export const errorCatalogue = {
   ),
   E_SEQUENCE_TAKEN: transient('Other backups of this set kept taking the next number. Run the backup again.'),
 
+  E_RUN_UNDER_WAY: permanent('Wait for the other run to end, or end it.'),
   E_STATE_UNWRITABLE: permanent(
     'Make the state directory writable and free space on it, or name another with STRATA_STATE.',
   ),
@@ -140,6 +141,9 @@ export const errorCatalogue = {
   ),
   E_ENDPOINT_DUPLICATE: permanent(
     'This machine is an endpoint already. After a reinstall make a token for that endpoint: strata token create --endpoint ID. If it is gone for good: strata endpoint revoke ID.',
+  ),
+  E_ENDPOINT_CLONED: permanent(
+    'Remove the state directory of the copy and enrol it as an endpoint of its own. If the machine was rebuilt, enrol it again with a token bound to the endpoint.',
   ),
   E_ENDPOINT_REVOKED: permanent(
     'The endpoint was revoked. Make a new enrolment token (strata token create) and enrol the machine anew.',
@@ -180,6 +184,7 @@ export const errorCatalogue = {
   // sessions, queue, workers
   E_SESSION_UNKNOWN: permanent('Start the backup again.'),
   E_SEGMENTS_MISSING: permanent('Not every segment was stored; nothing was published. Run the backup again.'),
+  E_SEGMENTS_PENDING: transient('Segments are staged and wait for a worker. The point is made when they are packed.'),
   // The agent sends the segment again; who reads this hint sees that it did not help.
   E_HANDOVER_LOST: permanent(
     'See that nothing removes files from the hand-over directory (/dev/shm, or STRATA_HANDOVER_DIR) while a backup runs; then run it again.',
@@ -209,6 +214,22 @@ export const errorCatalogue = {
   E_WORKER_DIED: permanent(
     'The worker process ended before its work was done; see its last lines above. There is no point of this run, or a whole one: see strata points.',
   ),
+
+  // agents and the service
+  E_SERVICE_UNREACHABLE: transient(
+    'Check the network, the proxy and the address of the service. What was sent is kept: the next run goes on from there.',
+  ),
+  E_SERVICE_BUSY: transient('The service has enough to do and asks to wait. The agent comes back by itself.'),
+  E_SERVICE_ANSWER: permanent(
+    'The answer is not what the service says: check that the address is that of a Strata gateway, and what stands between.',
+  ),
+  E_SERVICE_REFUSED: permanent(
+    'The service is newer than this agent and gave a reason that it does not know. Upgrade the agent.',
+  ),
+  E_PROTOCOL_VERSION: permanent('Agent and service do not speak the same version. Upgrade the older one of the two.'),
+  E_ROUTE_UNKNOWN: permanent('The gateway has no such route; /v1/openapi.json lists those that it has.'),
+  E_REQUEST_INVALID: permanent('The request does not have the form that /v1/openapi.json describes.'),
+  E_SET_FOREIGN: permanent('An endpoint backs up its own sets only: its name, or NAME@SET.'),
 
   // restore
   E_TARGET_EXISTS: permanent('Pass --force to overwrite the target, or give another path.'),

@@ -247,6 +247,38 @@ export const sweepDeletesInFlightMax = 4
 /** How often a sweep looks again whether a worker has stored another pack of a session that is over. */
 export const sweepListingsMax = 8
 
+// ── agents and the service ─────────────────────────────────────────────────────────────────────────────────────────
+/** Commits that one process works on at the same time: most of a commit is waiting for the store. */
+export const commitsAtOnceMax = 4
+/** How long a commit waits before it looks again for packs of staged segments. */
+export const commitPendingDelayMs = 250
+/** Sessions whose documents a worker keeps at hand. */
+export const ingestSessionsKeptMax = 256
+/** Sessions that a gateway keeps at hand for each tenant; what it forgets it reads again. */
+export const gatewaySessionsKeptMax = 256
+/** How often a service looks for keyrings of tenants that it does not know. */
+export const keyringsLookedForIntervalMs = 5000
+/** Of a request that is no segment. */
+export const gatewayBodyBytesMax = 1 * MiB
+/** Without a byte for this long a connection of the gateway is ended. */
+export const gatewayConnectionTimeoutMs = 300_000
+/** A segment over a slow link takes its time. */
+export const gatewayRequestTimeoutMs = 3600_000
+/** A stream of events says that it is still there. */
+export const serverEventsBeatMs = 15_000
+export const serverEventCharsMax = 1 * MiB
+export const serviceAnswerBytesMax = 4 * MiB
+/** Without a byte from the service for this long, a request is given up and tried again. */
+export const serviceIdleTimeoutMs = 320_000
+/** A service that is away for longer than this ends the run; the next one goes on with its session. */
+export const serviceOutageMsMax = 10 * 60_000
+export const serviceRetryFirstDelayMs = 500
+export const serviceRetryDelayMsMax = 60_000
+/** Within this time an upload to the staging area must have begun. */
+export const uploadGrantLifeMs = 15 * 60_000
+/** Presigned URLs carry a session token of the store, which may be long. */
+export const uploadUrlCharsMax = 8192
+
 // ── agent ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 export const scanThreadsMax = 4
 /** What one task of a scan thread covers of a disk; at most one page of blocks. */
@@ -277,6 +309,15 @@ export const passphrasePromptsMax = 3
 /** Below this a new passphrase is warned about: whoever can read the store can try guesses without being seen. */
 export const passphraseCharsAdvised = 12
 
+invariant(
+  serverEventsBeatMs * 4 < gatewayConnectionTimeoutMs,
+  'a stream of events outlives a beat or two that come late',
+)
+invariant(
+  gatewayConnectionTimeoutMs < serviceIdleTimeoutMs,
+  'the gateway gives up a silent connection before the agent does',
+)
+invariant(serviceRetryDelayMsMax * 4 < serviceOutageMsMax, 'a service that is away is asked a few times more')
 invariant(nodesPerDiskMax === 64, 'two levels of 1,024 entries and 64 nodes carry 2^26 blocks')
 invariant(
   chainPointsMax - 1 + keysPerSessionMin <= keysPerRootMax,

@@ -305,6 +305,11 @@ export class StartedRun {
     return this.#messages
   }
 
+  /** What it has written to standard output so far. */
+  get output(): string {
+    return this.#output
+  }
+
   /** To the whole group, as a terminal's Ctrl-C or a service manager's stop goes. Needs `ownGroup`. */
   signalGroup(signal: NodeJS.Signals): void {
     assert.ok(this.child.pid !== undefined)

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { systemRandomBytes } from '@strata/shared/clock.ts'
 import { jobCheckIntervalMs } from '@strata/shared/limits.ts'
 import { commitQueue } from '@strata/shared/queue/commit-job.ts'
 import { JobQueues } from '@strata/workers/gateway/job-queues.ts'
@@ -10,7 +11,7 @@ import { Redis } from 'ioredis'
 import { redisRequirement, startRedis, type TestRedis } from '../servers/redis.ts'
 import { describeWith } from '../servers/require-server.ts'
 
-const job = { tenant: 'a'.repeat(32), set: 'b'.repeat(32), session: 'c'.repeat(32) }
+const job = { tenant: 'a'.repeat(32), set: 'b'.repeat(32), session: 'c'.repeat(32), after: 0 }
 
 describeWith(redisRequirement, 'queues of jobs', () => {
   let redis: TestRedis
@@ -27,7 +28,7 @@ describeWith(redisRequirement, 'queues of jobs', () => {
   async function open(prefix: string): Promise<{ queues: JobQueues; close: () => Promise<void> }> {
     const place = { address: { url: redis.url }, prefix }
     const guard = await RedisGuard.begin(place)
-    const queues = new JobQueues(place, guard)
+    const queues = new JobQueues({ own: place, shared: place }, guard, systemRandomBytes)
     const close = async (): Promise<void> => {
       await queues.close()
       guard.close()

@@ -1,15 +1,16 @@
 import assert from 'node:assert/strict'
 import { after, before, test, type TestContext } from 'node:test'
+import { systemRandomBytes } from '@strata/shared/clock.ts'
 import { StrataError } from '@strata/shared/errors.ts'
 import { jobAttemptsMax } from '@strata/shared/limits.ts'
 import { isReadable, listPoints } from '@strata/shared/repository/points.ts'
 import { Repository } from '@strata/shared/repository/repository.ts'
 import { storeWith } from '@strata/shared/testing/store-with.ts'
 import { makeTestRepository, seededRandom, standingClock } from '@strata/shared/testing/test-repository.ts'
-import { Gateway } from '@strata/workers/gateway/gateway.ts'
 import { JobQueues } from '@strata/workers/gateway/job-queues.ts'
-import { JobWorkers } from '@strata/workers/job-workers.ts'
-import { createHandOver } from '@strata/workers/local/hand-over.ts'
+import { LocalSessions } from '@strata/workers/local/local-sessions.ts'
+import { localGateway, localWorkers } from '@strata/workers/testing/local-parts.ts'
+import { createHandOver } from '@strata/shared/spool/hand-over.ts'
 import { RedisGuard } from '@strata/workers/redis-guard.ts'
 import { endOfZeroSession, zeroSession } from '@strata/workers/testing/zero-session.ts'
 import { redisRequirement, startRedis, type TestRedis } from '../servers/redis.ts'
@@ -42,18 +43,19 @@ describeWith(redisRequirement, 'jobs that fail', () => {
     const handOver = await createHandOver(undefined)
     const place = { address: { url: redis.url }, prefix: t.name.replaceAll(/[^a-z]+/g, '-') }
     const guard = await RedisGuard.begin(place)
-    const queues = new JobQueues(place, guard)
-    const workers = new JobWorkers(repository, place, handOver.path, 1)
+    const queues = new JobQueues({ own: place, shared: place }, guard, systemRandomBytes)
+    const workers = localWorkers(repository, place, handOver.path)
     t.after(async () => {
       await workers.close()
       await queues.close()
       guard.close()
       await handOver.remove()
     })
-    const gateway = new Gateway(repository, queues, handOver, standingClock)
+    const gateway = localGateway(repository, queues, standingClock)
+    const sessions = new LocalSessions(gateway, handOver.path)
     const backUp = async (): Promise<string> => {
-      const session = await gateway.open(zeroSession)
-      return (await gateway.finish(session.session, endOfZeroSession(session))).point
+      const { info } = await sessions.open(zeroSession)
+      return (await sessions.finish(info, endOfZeroSession(info))).point
     }
     const points = async (): Promise<string[]> => {
       const entries = await Array.fromAsync(listPoints(repository))

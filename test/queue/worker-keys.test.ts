@@ -1,15 +1,17 @@
 import assert from 'node:assert/strict'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { basename } from 'node:path'
 import { after, before, test } from 'node:test'
 import { backupSet, type BackupOutcome } from '@strata/agent/backup.ts'
-import { systemClock } from '@strata/shared/clock.ts'
+import { systemClock, systemRandomBytes } from '@strata/shared/clock.ts'
 import { blockBytesMin } from '@strata/shared/limits.ts'
 import type { Uplink } from '@strata/shared/protocol/uplink.ts'
 import { PointMap } from '@strata/shared/repository/point-map.ts'
 import { readPoint } from '@strata/shared/repository/points.ts'
-import { Gateway } from '@strata/workers/gateway/gateway.ts'
 import { JobQueues } from '@strata/workers/gateway/job-queues.ts'
-import { JobWorkers } from '@strata/workers/job-workers.ts'
+import type { JobWorkers } from '@strata/workers/job-workers.ts'
+import { LocalSessions } from '@strata/workers/local/local-sessions.ts'
+import { localGateway, localWorkers } from '@strata/workers/testing/local-parts.ts'
 import { RedisGuard } from '@strata/workers/redis-guard.ts'
 import { makeRepository, seededRandom } from '../fixtures/make-point.ts'
 import { restoreTo } from '../fixtures/restore.ts'
@@ -34,21 +36,17 @@ describeWith(redisRequirement, 'a session that more than one worker serves', () 
     const place = { address: { url: redis.url }, prefix: 'worker-keys' }
     const handOverPath = directory.file('hand-over')
     await mkdir(handOverPath)
-    const startWorkers = (): JobWorkers => new JobWorkers(made.repository, place, handOverPath, 1)
+    const startWorkers = (): JobWorkers => localWorkers(made.repository, place, handOverPath)
     let workers = startWorkers()
     const guard = await RedisGuard.begin(place)
-    const queues = new JobQueues(place, guard)
+    const queues = new JobQueues({ own: place, shared: place }, guard, systemRandomBytes)
     t.after(async () => {
       await workers.close()
       await queues.close()
       guard.close()
     })
-    const handOver = {
-      path: handOverPath,
-      segmentBytes: segmentBlocks * blockBytesMin,
-      remove: () => Promise.resolve(),
-    }
-    const gateway = new Gateway(made.repository, queues, handOver, systemClock)
+    const gateway = localGateway(made.repository, queues, systemClock, segmentBlocks * blockBytesMin)
+    const sessions = new LocalSessions(gateway, handOverPath)
     const left = new Set<string>()
     const startedAnew = async (segment: number): Promise<void> => {
       for (const name of await readdir(handOverPath, { recursive: true })) left.add(name)
@@ -58,7 +56,7 @@ describeWith(redisRequirement, 'a session that more than one worker serves', () 
     }
     const source = directory.file('disk.img')
     await writeFile(source, seededRandom('worker-keys')(segments * segmentBlocks * blockBytesMin))
-    const outcome = await backUp(uplinkOf(gateway, startedAnew), source, directory.file('state'))
+    const outcome = await backUp(uplinkOf(sessions, startedAnew), source, directory.file('state'))
     assert.equal(outcome.segments, segments)
 
     const files = [...left].filter((name) => name !== outcome.point)
@@ -74,26 +72,27 @@ describeWith(redisRequirement, 'a session that more than one worker serves', () 
 })
 
 /** An agent's way to the gateway in the same process, one segment after the other; `between` is called before each. */
-function uplinkOf(gateway: Gateway, between: (segment: number) => Promise<void>): Uplink {
+function uplinkOf(sessions: LocalSessions, between: (segment: number) => Promise<void>): Uplink {
   return {
     open: async (request) => {
-      const info = await gateway.open(request)
-      const { session } = info
+      const { info, spoolDirectory } = await sessions.open(request)
+      const { gateway } = sessions
       let last = Promise.resolve()
       return {
         ...info,
-        presentHistory: (points) => gateway.presentHistory(session, points),
-        baseDigests: (...pages) => gateway.baseDigests(session, ...pages),
+        spoolDirectory,
+        presentHistory: (points) => gateway.presentHistory(info, points),
+        baseDigests: (...pages) => gateway.baseDigests(info, ...pages),
         send: (segment, path) => {
           const sent = last.then(async () => {
             await between(segment)
-            await gateway.sent(session, segment, path)
+            await sessions.send(info, segment, basename(path))
           })
           last = sent.catch(() => undefined)
           return sent
         },
-        finish: (end) => gateway.finish(session, end),
-        abandon: () => gateway.abandon(session),
+        finish: (end) => sessions.finish(info, end),
+        abandon: () => sessions.abandon(info),
       }
     },
   }

@@ -1,34 +1,74 @@
-import { Worker } from 'bullmq'
-import { jobLockMs, jobStalledMax } from '@strata/shared/limits.ts'
-import { commitJobSchema, commitQueue, type CommitJobResult } from '@strata/shared/queue/commit-job.ts'
-import { ingestJobSchema, ingestQueue, type IngestResult } from '@strata/shared/queue/ingest-job.ts'
+import { DelayedError, Worker, type Job } from 'bullmq'
+import type { Clock } from '@strata/shared/clock.ts'
+import { hasCode, toStrataError } from '@strata/shared/errors.ts'
+import { commitPendingDelayMs, jobLockMs, jobStalledMax } from '@strata/shared/limits.ts'
+import { commitJobSchema, commitQueue } from '@strata/shared/queue/commit-job.ts'
+import { handOverQueue, ingestJobSchema, stagedQueue, type IngestJob } from '@strata/shared/queue/ingest-job.ts'
 import { parseJob } from '@strata/shared/queue/jobs.ts'
-import type { Repository } from '@strata/shared/repository/repository.ts'
-import { asId, type SessionId, type SetId } from '@strata/shared/types.ts'
-import { commitSession } from './commit/commit-session.ts'
+import { asId, type TenantId } from '@strata/shared/types.ts'
+import { runCommit, type Staged } from './commit/commit-job.ts'
+import { runIngest, type IngestPlace } from './ingest/ingest-job.ts'
 import { Ingest } from './ingest/ingest-segment.ts'
 import { toJobError } from './queue-error.ts'
-import type { QueuePlace } from './queue-place.ts'
+import type { QueuePlace, QueuePlaces } from './queue-place.ts'
 import { bullConnection } from './redis-connection.ts'
+import type { Role } from './roles.ts'
+import type { Tenants } from './tenants.ts'
 
-/** Takes jobs from the queues and does them: ingest in a pool of threads, commits one at a time. */
+export interface JobWorkersOptions {
+  readonly tenants: Pick<Tenants, 'repositoryOf'>
+  readonly places: QueuePlaces
+  readonly roles: ReadonlySet<Role>
+  readonly handOverDirectory: string
+  readonly staged?: Staged | undefined
+  readonly threads: number
+  readonly commitsAtOnce: number
+  readonly clock: Clock
+  /** Told when a segment is packed, or given up for good. */
+  readonly onIngested?: ((job: IngestJob) => Promise<void>) | undefined
+}
+
+/** Takes jobs from the queues and does them: ingest in a pool of threads, commits a few at a time. */
 export class JobWorkers {
   readonly #ingest: Ingest
-  readonly #workers: readonly Worker[]
+  readonly #workers: Worker[] = []
 
-  constructor(repository: Repository, place: QueuePlace, handOverDirectory: string, threads: number) {
-    this.#ingest = new Ingest(repository, handOverDirectory, threads)
+  constructor(options: JobWorkersOptions) {
+    this.#ingest = new Ingest(options.threads)
+    if (options.roles.has('ingest')) this.#startIngest(options)
+    if (options.roles.has('commit')) this.#startCommit(options)
+  }
+
+  #startIngest({ tenants, places, handOverDirectory, staged, threads, onIngested }: JobWorkersOptions): void {
+    const at: IngestPlace = { ingest: this.#ingest, handOverDirectory, staging: staged?.staging }
+    const work = async ({ data }: Job): Promise<unknown> => {
+      const job = parseJob(stagedQueue, ingestJobSchema, data)
+      try {
+        const result = await runIngest(at, await tenants.repositoryOf(asId<TenantId>(job.tenant)), job)
+        await onIngested?.(job)
+        return result
+      } catch (error) {
+        if (toStrataError(error).kind !== 'transient') await onIngested?.(job)
+        throw error
+      }
+    }
     // One job more than there are threads: while its pack is being stored, no thread waits.
-    this.#workers = [
-      startWorker(place, ingestQueue, threads + 1, (data): Promise<IngestResult> =>
-        this.#ingest.run(parseJob(ingestQueue, ingestJobSchema, data)),
-      ),
-      startWorker(place, commitQueue, 1, async (data): Promise<CommitJobResult> => {
-        const { set, session } = parseJob(commitQueue, commitJobSchema, data)
-        const { manifest } = await commitSession(repository, asId<SetId>(set), asId<SessionId>(session))
-        return { sequence: manifest.sequence }
-      }),
-    ]
+    this.#workers.push(startWorker(places.own, handOverQueue, threads + 1, work))
+    if (staged !== undefined) this.#workers.push(startWorker(places.shared, stagedQueue, threads + 1, work))
+  }
+
+  #startCommit({ tenants, places, staged, commitsAtOnce, clock }: JobWorkersOptions): void {
+    const work = async (job: Job, token: string | undefined): Promise<unknown> => {
+      const data = parseJob(commitQueue, commitJobSchema, job.data)
+      try {
+        return await runCommit(await tenants.repositoryOf(asId<TenantId>(data.tenant)), data, staged)
+      } catch (error) {
+        if (!hasCode(error, 'E_SEGMENTS_PENDING')) throw error
+        await job.moveToDelayed(clock.nowMs() + commitPendingDelayMs, token)
+        throw new DelayedError()
+      }
+    }
+    this.#workers.push(startWorker(places.shared, commitQueue, commitsAtOnce, work))
   }
 
   /** Lets running jobs end, then stops. */
@@ -42,15 +82,15 @@ function startWorker(
   { address, prefix }: QueuePlace,
   name: string,
   concurrency: number,
-  work: (data: unknown) => Promise<unknown>,
+  work: (job: Job, token: string | undefined) => Promise<unknown>,
 ): Worker {
   const worker = new Worker(
     name,
-    async ({ data }) => {
+    async (job, token) => {
       try {
-        return await work(data)
+        return await work(job, token)
       } catch (error) {
-        throw toJobError(error)
+        throw error instanceof DelayedError ? error : toJobError(error)
       }
     },
     {

@@ -1,5 +1,5 @@
 import { commitQueue } from '@strata/shared/queue/commit-job.ts'
-import { ingestQueue } from '@strata/shared/queue/ingest-job.ts'
+import { handOverQueue, stagedQueue } from '@strata/shared/queue/ingest-job.ts'
 import { Queue } from 'bullmq'
 import { forgetLapsedClaim, lapsedClaims } from './queue-claim.ts'
 import { bullConnection, connect, impatient, redisError, type RedisAddress } from './redis-connection.ts'
@@ -10,12 +10,18 @@ export interface QueuePlace {
   readonly prefix: string
 }
 
+/** Queues that a process has for itself, and those that it shares with others; a service that is alone has one place. */
+export interface QueuePlaces {
+  readonly own: QueuePlace
+  readonly shared: QueuePlace
+}
+
 /** Removes the queues of services that were killed. E_REDIS_UNREACHABLE, E_REDIS_REFUSES. */
 export async function removeLeftQueues(address: RedisAddress): Promise<void> {
   const client = connect(address, impatient)
   try {
     for (const prefix of await lapsedClaims(client)) {
-      await Promise.all([ingestQueue, commitQueue].map((name) => removeQueue({ address, prefix }, name)))
+      await Promise.all([handOverQueue, stagedQueue, commitQueue].map((name) => removeQueue({ address, prefix }, name)))
       await forgetLapsedClaim(client, prefix)
     }
   } catch (error) {

@@ -1,30 +1,35 @@
 import { randomBytes } from 'node:crypto'
 import type { Clock, RandomBytes } from '@strata/shared/clock.ts'
-import { hasCode, StrataError } from '@strata/shared/errors.ts'
-import { equalBytes } from '@strata/shared/format/bytes.ts'
-import { readKeyring, type Keyring } from '@strata/shared/keys/keyring.ts'
-import { openTenantName } from '@strata/shared/keys/tenant-keys.ts'
-import { serviceCloseMsMax } from '@strata/shared/limits.ts'
-import { openRepository } from '@strata/shared/repository/repository.ts'
-import { readTenantKeys } from '@strata/shared/repository/unlock.ts'
+import { invariant, type StrataError } from '@strata/shared/errors.ts'
+import { commitsAtOnceMax, serviceCloseMsMax } from '@strata/shared/limits.ts'
+import type { StagedJob } from '@strata/shared/queue/ingest-job.ts'
+import { createHandOver, type HandOver } from '@strata/shared/spool/hand-over.ts'
+import type { StagingArea } from '@strata/shared/staging/staging-area.ts'
 import { probeCreateIfAbsent } from '@strata/shared/store/conditional-probe.ts'
 import { createStoreMetrics, type StoreTotals } from '@strata/shared/store/decorators/metrics.ts'
 import type { RetryObserver } from '@strata/shared/store/decorators/retry.ts'
 import type { ObjectStore } from '@strata/shared/store/object-store.ts'
+import type { StoreObserver } from '@strata/shared/store/store-requests.ts'
 import { openStore } from '@strata/shared/store/open-store.ts'
+import type { TenantId } from '@strata/shared/types.ts'
+import { endsWithin } from './ends-within.ts'
 import { Gateway } from './gateway/gateway.ts'
 import { JobQueues } from './gateway/job-queues.ts'
-import { JobWorkers } from './job-workers.ts'
+import { JobWorkers, type JobWorkersOptions } from './job-workers.ts'
 import { BackgroundSweep } from './maintain/sweep/background-sweep.ts'
-import { endsWithin } from './ends-within.ts'
-import { removeLeftQueues, type QueuePlace } from './queue-place.ts'
+import { removeLeftQueues, type QueuePlace, type QueuePlaces } from './queue-place.ts'
 import { checkRedis, type RedisAddress } from './redis-connection.ts'
 import { RedisGuard } from './redis-guard.ts'
-import { createHandOver } from './local/hand-over.ts'
+import type { Role } from './roles.ts'
+import { Tenants } from './tenants.ts'
 
-/** Gateway and workers in one process: the composition root of the service. */
+/** Gateways and workers in one process: the composition root of the service. */
 export interface Service {
-  readonly gateway: Gateway
+  readonly tenants: Tenants
+  readonly places: QueuePlaces
+  /** E_TENANT_UNKNOWN. */
+  gatewayOf(tenant: TenantId): Promise<Gateway>
+  readonly handOver: HandOver
   metrics(): StoreTotals
   /** First of all nothing plain is left; what hangs after that is waited for no longer than `serviceCloseMsMax`. */
   close(): Promise<void>
@@ -32,7 +37,12 @@ export interface Service {
 
 export interface ServiceOptions {
   readonly storeUrl: string
+  /** A keyring, or a directory of them. */
   readonly keyringPath: string
+  readonly roles: ReadonlySet<Role>
+  readonly isAlone: boolean
+  readonly staging?: StagingArea | undefined
+  readonly onIngested?: JobWorkersOptions['onIngested']
   readonly redis: RedisAddress
   /** Resolves when Redis is known to be gone. */
   readonly redisDied?: Promise<StrataError>
@@ -51,49 +61,62 @@ export interface ServiceOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+/**
+ * `isAlone`: one process and one run, whose queues go with it. Else processes that serve the same repository share their
+ * queues, and where there is one a staging area.
+ */
 export async function startService(options: ServiceOptions): Promise<Service> {
-  const { clock, random, env, onRetry, onNote, signal, bytesPerSecondMax } = options
+  const { isAlone, staging, clock, random, onNote, signal, roles, threads, onIngested } = options
   const metrics = createStoreMetrics()
-  const [keyring, store] = await Promise.all([
-    readKeyring(options.keyringPath),
-    openStore(options.storeUrl, {
-      env,
-      clock,
-      randomBytes: random,
-      bytesPerSecondMax,
-      onRequest: metrics.onRequest,
-      onRetry,
-      signal,
-    }),
-    prepareRedis(options),
-  ])
-  const repository = await openRepository(store, keyring, random)
-  await requireRestorable(store, keyring)
+  const [store] = await Promise.all([openMeasured(options, metrics.onRequest), prepareRedis(options)])
+  const tenants = await Tenants.open({ store, keyringPath: options.keyringPath, clock, random })
   await probeCreateIfAbsent(store, random)
   const handOver = await createHandOver(options.handOverDirectory)
-  // Jobs of this service are for its own hand-over directory, so its queues are its own as well.
-  const place: QueuePlace = { address: options.redis, prefix: `strata-${randomBytes(8).toString('hex')}` }
-  const guard = await orElse(RedisGuard.begin(place, { died: options.redisDied }), () => handOver.remove())
-  const queues = new JobQueues(place, guard)
-  const workers = new JobWorkers(repository, place, handOver.path, options.threads)
-  const gateway = new Gateway(repository, queues, handOver, clock)
-  const sweep = new BackgroundSweep({ repository, clock, signal, onNote })
+  const places = placesOf(options, tenants)
+  const guard = await orElse(RedisGuard.begin(places.own, { died: options.redisDied }), () => handOver.remove())
+  const queues = new JobQueues(places, guard, random)
+  const workers = new JobWorkers({
+    tenants,
+    places,
+    roles,
+    handOverDirectory: handOver.path,
+    staged: staging === undefined ? undefined : { staging, give: (job: StagedJob) => queues.stage(job) },
+    threads,
+    clock,
+    commitsAtOnce: isAlone ? 1 : commitsAtOnceMax,
+    onIngested,
+  })
+  const sweeps = tenants.all.map((repository) => new BackgroundSweep({ repository, clock, signal, onNote }))
+  const gateways = new Map<TenantId, Gateway>()
   return {
-    gateway,
+    tenants,
+    places,
+    gatewayOf: async (tenant) => {
+      const repository = await tenants.repositoryOf(tenant)
+      const known = gateways.get(tenant)
+      if (known !== undefined) return known
+      const segmentBytesMax = handOver.segmentBytes
+      const gateway = new Gateway({ repository, queues, clock, segmentBytesMax, isAlone })
+      gateways.set(tenant, gateway)
+      return gateway
+    },
+    handOver,
     metrics: () => metrics.totals(),
     close: async () => {
-      await inTurn([() => gateway.close(), () => handOver.remove()])
+      await handOver.remove()
       const closing = inTurn([
         () => guard.whileConnected(workers.close()),
         async () => {
-          await queues.obliterate()
+          await queues.obliterate(places)
           await guard.giveBack()
         },
         () => guard.whileConnected(queues.close()),
         () => {
           guard.close()
         },
-        () => sweep.stop(),
+        async () => {
+          await Promise.all(sweeps.map((sweep) => sweep.stop()))
+        },
         () => store.close(),
       ])
       await endsWithin(clock, serviceCloseMsMax, closing)
@@ -101,26 +124,17 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   }
 }
 
-/**
- * A keyring is all that a backup needs, and none of what a restore needs. So before anything is written: the store has
- * the keys document that opens it, and both hold the same keys. (Whether the document is unaltered, only the tenant's
- * secret could tell.)
- */
-async function requireRestorable(store: ObjectStore, keyring: Keyring): Promise<void> {
-  const document = await readTenantKeys(store, keyring.tenantId)
-  const { tenantId } = keyring
-  try {
-    // Opens with the index key, which nothing else here would tell from another one.
-    openTenantName(document, keyring)
-  } catch (error) {
-    if (!hasCode(error, 'E_SEAL_BROKEN')) throw error
-    throw new StrataError('E_KEYRING_DAMAGED', `the keyring's index key is not the one of tenant ${tenantId}`, {
-      cause: error,
-    })
-  }
-  if (!equalBytes(Buffer.from(document.publicKey, 'hex'), keyring.publicKey)) {
-    throw new StrataError('E_KEY_FOREIGN', `the keyring's public key is not the one of tenant ${tenantId}`)
-  }
+async function openMeasured(options: ServiceOptions, onRequest: StoreObserver): Promise<ObjectStore> {
+  const { storeUrl, env, clock, random: randomBytes, bytesPerSecondMax, onRetry, signal } = options
+  return await openStore(storeUrl, { env, clock, randomBytes, bytesPerSecondMax, onRequest, onRetry, signal })
+}
+
+/** Jobs for this process's hand-over directory are its own, and go with it. */
+function placesOf({ redis, isAlone }: ServiceOptions, tenants: Tenants): QueuePlaces {
+  const own: QueuePlace = { address: redis, prefix: `strata-${randomBytes(8).toString('hex')}` }
+  const [first] = tenants.all
+  invariant(first !== undefined, 'a service has a tenant')
+  return { own, shared: isAlone ? own : { address: redis, prefix: `strata-${first.ingestKeys.repositoryId}` } }
 }
 
 async function prepareRedis({ redis, onNote }: ServiceOptions): Promise<void> {

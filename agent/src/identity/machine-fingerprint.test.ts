@@ -20,6 +20,7 @@ function sources(files: Readonly<Record<string, string>>, more: Partial<FactSour
 
 const linux = (id: string, product?: string): Promise<string> =>
   machineFingerprint(
+    undefined,
     sources({
       '/etc/machine-id': `${id}\n`,
       ...(product === undefined ? {} : { '/sys/class/dmi/id/product_uuid': `${product}\n` }),
@@ -55,7 +56,7 @@ test('what says nothing of a machine counts as not there, and with nothing left 
     assert.equal(await linux(machineId, nothing), only, nothing)
   }
   for (const files of [{}, { '/etc/machine-id': 'uninitialized\n' }, { '/etc/machine-id': '' }]) {
-    await assert.rejects(machineFingerprint(sources(files)), { code: 'E_MACHINE_UNKNOWN' })
+    await assert.rejects(machineFingerprint(undefined, sources(files)), { code: 'E_MACHINE_UNKNOWN' })
   }
 })
 
@@ -67,22 +68,25 @@ test('Windows and macOS are asked by their own programs', async () => {
     asked.push(program)
     return Promise.resolve(output)
   }
-  const windows = await machineFingerprint(sources({}, { platform: 'win32', run: run(reg) }))
-  const mac = await machineFingerprint(sources({}, { platform: 'darwin', run: run(ioreg) }))
+  const windows = await machineFingerprint(undefined, sources({}, { platform: 'win32', run: run(reg) }))
+  const mac = await machineFingerprint(undefined, sources({}, { platform: 'darwin', run: run(ioreg) }))
   assert.deepEqual(asked, ['reg', 'ioreg'])
   assert.equal(windows, await linux(uuid.replaceAll('-', '')))
   assert.notEqual(mac, windows)
   for (const platform of ['win32', 'darwin'] as const) {
-    await assert.rejects(machineFingerprint(sources({}, { platform, run: run('nothing') })), {
+    await assert.rejects(machineFingerprint(undefined, sources({}, { platform, run: run('nothing') })), {
       code: 'E_MACHINE_UNKNOWN',
     })
-    await assert.rejects(machineFingerprint(sources({}, { platform })), { code: 'E_MACHINE_UNKNOWN' })
+    await assert.rejects(machineFingerprint(undefined, sources({}, { platform })), { code: 'E_MACHINE_UNKNOWN' })
   }
 })
 
 test('this machine has one, wherever it has something that tells it from others', async () => {
   const files = ['/etc/machine-id', '/sys/class/dmi/id/product_uuid'].filter((path) => existsSync(path))
   const readable = Object.fromEntries(files.map((path) => [path, readFileSync(path, 'utf8')]))
-  const [expected, found] = await Promise.allSettled([machineFingerprint(sources(readable)), machineFingerprint()])
+  const [expected, found] = await Promise.allSettled([
+    machineFingerprint(undefined, sources(readable)),
+    machineFingerprint(),
+  ])
   assert.deepEqual(found, expected)
 })

@@ -44,8 +44,12 @@ const systemSources: FactSources = {
   },
 }
 
-/** 64 hex digits. E_MACHINE_UNKNOWN: nothing tells this machine from others. */
-export async function machineFingerprint(sources: FactSources = systemSources): Promise<string> {
+/**
+ * 64 hex digits. `stated`: what the operator says that this machine is, where the facts say nothing (containers) or the
+ * same of several. E_MACHINE_UNKNOWN: nothing tells this machine from others.
+ */
+export async function machineFingerprint(stated?: string, sources: FactSources = systemSources): Promise<string> {
+  if (stated !== undefined) return createHash('sha256').update(`stated:${stated}\n`, 'utf8').digest('hex')
   const { machineId, productUuid } = await machineFacts(sources)
   if (machineId === undefined && productUuid === undefined) {
     throw new StrataError('E_MACHINE_UNKNOWN', 'neither a machine id nor a UUID of the firmware can be read')

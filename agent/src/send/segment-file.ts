@@ -71,8 +71,8 @@ export class SegmentFile {
     invariant(this.#framesBytes === answer.framesBytes, 'scan thread and entries agree on the frames')
   }
 
-  /** Completes the file. */
-  seal(head: Omit<SegmentHeader, 'entries'>): void {
+  /** Completes the file, and says what is in it. */
+  seal(head: Omit<SegmentHeader, 'entries'>): readonly SegmentEntry[] {
     const fd = this.#fd
     invariant(fd !== null, 'a segment is sealed once')
     const tail = encodeSegmentTail({ ...head, entries: this.#entries }, this.#framesBytes)
@@ -83,7 +83,7 @@ export class SegmentFile {
       ftruncateSync(fd, this.#framesBytes + tail.length)
     })
     this.#close()
-    this.#entries.length = 0
+    return this.#entries.splice(0)
   }
 
   /** Gives the file up for another segment to take over. */

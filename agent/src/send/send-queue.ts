@@ -1,7 +1,9 @@
 import { rmSync } from 'node:fs'
-import { hasCode, StrataError } from '@strata/shared/errors.ts'
+import { hasCode, invariant, StrataError } from '@strata/shared/errors.ts'
 import { handOversPerSegmentMax, segmentsInFlightMax, segmentsPerSessionMax } from '@strata/shared/limits.ts'
 import type { OpenedSession } from '@strata/shared/protocol/uplink.ts'
+import type { SegmentEntry } from '@strata/shared/format/segment.ts'
+import type { SessionJournal } from '../resume/session-journal.ts'
 import { Room } from '../room.ts'
 import { SegmentFile } from './segment-file.ts'
 
@@ -17,6 +19,8 @@ export interface SegmentOf {
 export class SendQueue {
   readonly #session: OpenedSession
   readonly #stop: AbortController
+  /** Where sessions outlive their runs. */
+  readonly #journal: SessionJournal | null
   readonly #room: Room
   readonly #files = new Set<SegmentFile>()
   /** Files of segments that were acknowledged: as many as were ever in flight. */
@@ -26,9 +30,11 @@ export class SendQueue {
   #segments = 0
 
   /** A failure aborts `stop` with the error as its reason. */
-  constructor(session: OpenedSession, stop: AbortController) {
+  constructor(session: OpenedSession, stop: AbortController, journal: SessionJournal | null = null) {
     this.#session = session
     this.#stop = stop
+    this.#journal = journal
+    this.#segments = journal?.nextSegment ?? 0
     this.#room = new Room(segmentsInFlightMax, stop.signal)
   }
 
@@ -62,9 +68,22 @@ export class SendQueue {
     if (segment >= segmentsPerSessionMax) {
       throw new StrataError('E_LIMIT', `a session has at most ${String(segmentsPerSessionMax)} segments`)
     }
-    file.seal({ session: this.#session.session, segment, disk: of.disk, blockBytes: of.blockBytes })
     this.#segments += 1
-    const sending = this.#handOver(segment, file).then(
+    this.#sendAs(segment, file, of)
+  }
+
+  /** Numbers that went out in a run before, and may not be there: segments with nothing in them take their places. */
+  async fillGaps(): Promise<void> {
+    const [first] = this.#session.disks
+    invariant(first !== undefined, 'a session has disks')
+    for (const segment of this.#journal?.unacknowledged ?? []) {
+      this.#sendAs(segment, await this.open(first.blockBytes), { disk: 0, blockBytes: first.blockBytes })
+    }
+  }
+
+  #sendAs(segment: number, file: SegmentFile, { disk, blockBytes }: SegmentOf): void {
+    const entries = file.seal({ session: this.#session.session, segment, disk, blockBytes })
+    const sending = this.#handOver(segment, file, disk, entries).then(
       () => {
         this.#sending.delete(sending)
         this.#done(file)
@@ -91,7 +110,13 @@ export class SendQueue {
     this.#retired.length = 0
   }
 
-  async #handOver(segment: number, file: SegmentFile): Promise<void> {
+  async #handOver(segment: number, file: SegmentFile, disk: number, entries: readonly SegmentEntry[]): Promise<void> {
+    this.#journal?.sending(segment, disk, entries)
+    await this.#untilTaken(segment, file)
+    this.#journal?.acknowledged(segment, disk, entries)
+  }
+
+  async #untilTaken(segment: number, file: SegmentFile): Promise<void> {
     for (let attempt = 1; ; attempt += 1) {
       try {
         await this.#session.send(segment, file.path)

@@ -1,20 +1,17 @@
-import { open, type FileHandle } from 'node:fs/promises'
-import { request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http'
-import { request as httpsRequest } from 'node:https'
-import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
-import { storeRequestTimeoutMs, uploadAnswerBytesMax, uploadPieceBytesMax } from '@strata/shared/limits.ts'
+import type { IncomingMessage } from 'node:http'
+import { StrataError } from '@strata/shared/errors.ts'
+import { storeRequestTimeoutMs, uploadAnswerBytesMax } from '@strata/shared/limits.ts'
 import type { UploadGrant } from '@strata/shared/staging/staging-area.ts'
 import { httpError } from '@strata/shared/store/http-errors.ts'
 import { withIdleLimit, type HttpAgents } from '@strata/shared/store/http-transfer.ts'
+import { exchange } from '../http/exchange.ts'
+import { filePieces } from '../http/file-pieces.ts'
 
 /**
  * Puts a sealed segment where a grant says, over plain HTTP: the agent needs no SDK and has no credentials.
  *
  * One attempt; nothing is tried twice here. Whatever comes out but `done`, the gateway looks whether the segment is
  * there before it gives another grant: an answer may have been lost, and some stores say 403 where an object exists.
- *
- * node:http rather than fetch: its connections come from agents, which is where a proxy and certificates of one's own
- * are set, and it writes no faster than the connection takes.
  */
 export type UploadOutcome =
   /** The store has the whole object. */
@@ -49,20 +46,21 @@ export async function uploadFile(
 ): Promise<UploadOutcome> {
   const url = urlOf(grant)
   const doing = `sending a segment to ${url.host}`
-  const { signal, idleMs = storeRequestTimeoutMs } = options
-  const handle = await openFile(file)
+  const { signal, agents, idleMs = storeRequestTimeoutMs } = options
+  // The length is that of the file, whatever was signed: if they differ the store refuses it.
+  const headers = { ...grant.headers, 'content-length': String(file.bytes) }
   try {
     const answer = await withIdleLimit(idleMs, async (idle, progress) => {
       const either = signal === undefined ? idle : AbortSignal.any([idle, signal])
-      const request = startRequest(url, grant, file.bytes, options.agents, either)
-      return await exchange(request, pieces(handle, file, progress), progress)
+      const body = filePieces(file, progress)
+      return await exchange({ url, method: grant.method, headers, body, agents, signal: either }, async (response) =>
+        readAnswer(response, progress),
+      )
     })
     return outcomeOf(answer, doing)
   } catch (error) {
     signal?.throwIfAborted()
     throw httpError(error, { status: undefined, code: undefined, requestId: undefined }, doing)
-  } finally {
-    await handle.close()
   }
 }
 
@@ -73,64 +71,6 @@ function urlOf(grant: UploadGrant): URL {
   throw new StrataError('E_STORE_PROTOCOL', 'a grant for an upload does not say where to send it')
 }
 
-function startRequest(
-  url: URL,
-  grant: UploadGrant,
-  bytes: number,
-  agents: HttpAgents,
-  signal: AbortSignal,
-): ClientRequest {
-  // The length is that of the file, whatever was signed: if they differ the store refuses it.
-  const headers = { ...grant.headers, 'content-length': String(bytes) }
-  const options = { method: grant.method, headers, signal }
-  return url.protocol === 'https:'
-    ? httpsRequest(url, { ...options, agent: agents.https })
-    : httpRequest(url, { ...options, agent: agents.http })
-}
-
-// ── the file ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-async function openFile({ path, bytes }: UploadedFile): Promise<FileHandle> {
-  const handle = await reading(path, async () => await open(path))
-  try {
-    const { size } = await reading(path, async () => await handle.stat())
-    if (size !== bytes) throw fileError(path, `it has ${String(size)} bytes, not ${String(bytes)}`)
-    return handle
-  } catch (error) {
-    await handle.close()
-    throw error
-  }
-}
-
-async function* pieces(
-  handle: FileHandle,
-  { path, bytes }: UploadedFile,
-  progress: () => void,
-): AsyncGenerator<Uint8Array> {
-  for (let sent = 0; sent < bytes;) {
-    const length = Math.min(uploadPieceBytesMax, bytes - sent)
-    const buffer = Buffer.allocUnsafe(length)
-    const { bytesRead } = await reading(path, async () => await handle.read(buffer, 0, length, sent))
-    if (bytesRead === 0) throw fileError(path, `it ended after ${String(sent)} of ${String(bytes)} bytes`)
-    sent += bytesRead
-    yield buffer.subarray(0, bytesRead)
-    // The connection has asked for more.
-    progress()
-  }
-}
-
-async function reading<Result>(path: string, read: () => Promise<Result>): Promise<Result> {
-  try {
-    return await read()
-  } catch (error) {
-    throw fileError(path, systemErrorCode(error) ?? String(error), error)
-  }
-}
-
-function fileError(path: string, why: string, cause?: unknown): StrataError {
-  return new StrataError('E_HANDOVER_IO', `the segment in ${path} cannot be sent: ${why}`, { cause })
-}
-
 // ── the answer ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 interface Answer {
@@ -138,52 +78,6 @@ interface Answer {
   /** The store's name for the error. */
   readonly code: string | undefined
   readonly requestId: string | undefined
-}
-
-/** Sends the body and resolves with the answer, which may come before the whole body has gone. */
-async function exchange(
-  request: ClientRequest,
-  body: AsyncIterable<Uint8Array>,
-  progress: () => void,
-): Promise<Answer> {
-  const answered = new Promise<Answer>((resolve, reject) => {
-    // More than once: what happens to the connection after the answer is of no interest any more.
-    request.on('error', reject)
-    request.once('response', (response) => {
-      readAnswer(response, progress).then(resolve, reject)
-    })
-  })
-  const sent = sendBody(request, body).catch((error: unknown) => {
-    // A body that cannot be read ends the request with that error, unless an answer has come already.
-    request.destroy(error as Error)
-  })
-  try {
-    return await answered
-  } finally {
-    // Refused before all of it has gone: the rest is not sent, and nobody else gets this connection.
-    if (!request.writableFinished) request.destroy()
-    await sent
-  }
-}
-
-/** Not with `pipeline`, which waits for ever for a request that was ended before it began. */
-async function sendBody(request: ClientRequest, body: AsyncIterable<Uint8Array>): Promise<void> {
-  for await (const piece of body) {
-    if (request.destroyed) return
-    if (!request.write(piece)) await drained(request)
-  }
-  request.end()
-}
-
-async function drained(request: ClientRequest): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const done = (): void => {
-      request.off('drain', done).off('close', done)
-      resolve()
-    }
-    request.on('drain', done).on('close', done)
-    if (request.closed) done()
-  })
 }
 
 async function readAnswer(response: IncomingMessage, progress: () => void): Promise<Answer> {

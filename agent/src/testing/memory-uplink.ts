@@ -71,17 +71,21 @@ export class MemoryUplink implements Uplink {
       return { name, sizeBytes, identity, blockBytes: blockBytes ?? base?.disks[0]?.blockBytes ?? blockBytesDefault }
     })
     this.segments = []
-    return Promise.resolve(new MemorySession(this, kind, base, disks))
+    return Promise.resolve(new MemorySession(this, request.setName, kind, base, disks))
   }
 }
 
 class MemorySession implements OpenedSession {
   readonly session = asId<SessionId>(newHexId())
   readonly set: SetId
+  readonly setName: string
   readonly chain: ChainId
   readonly base: OpenedSession['base']
+  readonly sequenceAtOpen: number
   readonly blockDigestKey: Uint8Array
   readonly treeDigestKey: Uint8Array
+  readonly transportKey = randomBytes(32)
+  readonly expiresAt = '2100-01-01T00:00:00.000Z'
   readonly warnings = []
   readonly spoolDirectory: string
   readonly segmentBytesMax: number
@@ -93,6 +97,7 @@ class MemorySession implements OpenedSession {
 
   constructor(
     uplink: MemoryUplink,
+    setName: string,
     kind: MemoryPoint['kind'],
     base: MemoryPoint | undefined,
     disks: readonly DiskDescription[],
@@ -100,6 +105,8 @@ class MemorySession implements OpenedSession {
     this.#uplink = uplink
     this.#basePoint = base
     this.set = uplink.set
+    this.setName = setName
+    this.sequenceAtOpen = base?.sequence ?? 0
     this.chain = uplink.chain
     this.kind = kind
     this.disks = disks

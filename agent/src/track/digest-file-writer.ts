@@ -36,7 +36,11 @@ export class DigestFileWriter implements DigestSink {
     this.#path = path
     this.#shape = digestFileShape(sizeBytes, blockBytes)
     this.#table = new Uint8Array(this.#shape.tableBytes)
-    this.#fd = this.#writing(() => openSync(path, 'wx+', 0o600))
+    this.#fd = this.#writing(() => {
+      // What a run that was killed has left of the same session.
+      rmSync(path, { force: true })
+      return openSync(path, 'wx+', 0o600)
+    })
   }
 
   push(digests: Uint8Array): void {

@@ -13,6 +13,7 @@ const blockDigestInfo = 'strata/v1/block-digest'
 const treeDigestInfo = 'strata/v1/tree-digest'
 const setNameInfo = 'strata/v1/set-name'
 const transportInfo = 'strata/v1/transport'
+const sessionIdInfo = 'strata/v1/session-id'
 const registryInfo = 'strata/v1/registry'
 
 /** Key of the digests of a set's blocks, 32 bytes. */
@@ -44,6 +45,16 @@ export function setIdFromName(firstIndexKey: Uint8Array, name: string): SetId {
  */
 export function transportKey(firstIndexKey: Uint8Array, session: SessionId): Buffer {
   return derive(firstIndexKey, idToBytes(session), transportInfo)
+}
+
+/**
+ * The id of the session that comes of an attempt to open one: the same attempt gives the same session, and no agent can
+ * choose the id of a session, or point, of another set.
+ */
+export function sessionIdFromAttempt(firstIndexKey: Uint8Array, set: SetId, attempt: string): SessionId {
+  const key = derive(firstIndexKey, idToBytes(set), sessionIdInfo)
+  const hash = createHmac('sha256', key).update(attempt, 'utf8').digest()
+  return idFromBytes<SessionId>(hash.subarray(0, idBytes))
 }
 
 /**

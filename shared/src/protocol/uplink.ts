@@ -7,6 +7,7 @@ import type {
   PointKind,
   Warning,
 } from '../format/manifest.ts'
+import type { StrataError } from '../errors.ts'
 import type { ChainId, SessionId, SetId } from '../types.ts'
 
 /**
@@ -18,7 +19,25 @@ import type { ChainId, SessionId, SetId } from '../types.ts'
 export interface Uplink {
   /** Opens a session for a set. Nothing of it is visible until `finish` resolves. */
   open(request: OpenRequest): Promise<OpenedSession>
+
+  /**
+   * Goes on with the session that an earlier run has opened, as far as that came. Absent where a session ends with the
+   * run that opened it.
+   */
+  resume?(earlier: EarlierSession): Promise<ResumedSession>
 }
+
+export interface EarlierSession {
+  readonly set: SetId
+  readonly session: SessionId
+  readonly sequenceAtOpen: number
+}
+
+/** `over`: it was given up, has expired, or could not become a point. */
+export type ResumedSession =
+  | { readonly state: 'open'; readonly session: OpenedSession }
+  | { readonly state: 'committed'; readonly point: CommittedPoint }
+  | { readonly state: 'over'; readonly why: StrataError }
 
 export interface OpenRequest {
   readonly setName: string
@@ -42,25 +61,33 @@ export type RememberedPoint = Pick<BasePoint, 'sequence' | 'manifestDigest'>
 export interface SessionInfo {
   readonly session: SessionId
   readonly set: SetId
+  readonly setName: string
   readonly chain: ChainId
   /** What `auto` became. */
   readonly kind: PointKind
   readonly base: BasePoint | null
+  /** The set's newest sequence number when the session was opened; 0: none. The point will have a higher one. */
+  readonly sequenceAtOpen: number
   /** In the order of the request, with the block size to use. */
   readonly disks: readonly DiskDescription[]
   /** Key for digests of blocks; 32 bytes. Kept in memory only. */
   readonly blockDigestKey: Uint8Array
   /** Key for digests of pages, nodes and content roots; 32 bytes. */
   readonly treeDigestKey: Uint8Array
+  /** Key that segments are sealed with on their way through networks and staging; 32 bytes. */
+  readonly transportKey: Uint8Array
   /** What the operator should know of how the session was opened, such as why it became a full. */
   readonly warnings: readonly Warning[]
-  /** Directory (of this machine's memory where possible) in which segments are put together. */
-  readonly spoolDirectory: string
   /** Block bytes that one segment may hold. */
   readonly segmentBytesMax: number
+  /** ISO 8601, by the store's clock: until then the session can be gone on with. */
+  readonly expiresAt: string
 }
 
 export interface OpenedSession extends SessionInfo {
+  /** Directory (of this machine's memory where possible) in which segments are put together. */
+  readonly spoolDirectory: string
+
   /**
    * Says what this machine remembers of the set, at most `disksPerSetMax` points. Resolves with a warning for each of
    * them that the store does not have any more: the store alone cannot show that its newest points were taken away.

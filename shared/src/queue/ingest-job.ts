@@ -1,33 +1,50 @@
 import * as v from 'valibot'
-import { type Fitting, matching } from '../format/schema.ts'
-import { idSchema } from '../format/document.ts'
+import { matching, wholeNumber, type Fitting } from '../format/schema.ts'
+import { handOverFileBytesMax } from '../limits.ts'
 import { jobPlace, segmentNumberSchema } from './jobs.ts'
 
 /**
  * Job `ingest`: one attempt at one segment.
  *
- * - Reads: the session's document, and the segment in the hand-over directory of its host.
- * - Writes: one pack, under a name of its own attempt.
- * - A repeat is harmless: it writes another pack, and commit takes one of them.
+ * - Reads: the session's document, and the segment: in the hand-over directory of its host, or in the staging area.
+ * - Writes: one pack, under a name of its own attempt. Then a staged segment is removed.
+ * - A repeat is harmless: it writes another pack, and commit takes one of them; a staged segment that is gone was packed
+ *   by somebody else.
  * - Ends it for good: E_HANDOVER_LOST (the agent sends again), anything `permanent`. `transient` errors are tried again.
  * - Carries references, never blocks, digests or keys.
  */
-export const ingestQueue = 'ingest'
+export const stagedQueue = 'ingest'
+/** Segments in the hand-over directory of one process; the queue is under a prefix of that process. */
+export const handOverQueue = 'hand-over'
 
-export const ingestJobSchema = v.object({
-  ...jobPlace,
-  chain: idSchema,
-  segment: segmentNumberSchema,
-  /** The segment, in the session's directory of the worker's own hand-over directory. */
-  segmentFile: matching(/^[0-9a-f]{32}-[0-9]{1,10}\.segment$/),
-})
+const ofSegment = { ...jobPlace, segment: segmentNumberSchema }
+
+export const ingestJobSchema = v.variant('from', [
+  v.object({
+    ...ofSegment,
+    from: v.literal('handOver'),
+    /** The segment, in the session's directory of the worker's own hand-over directory. */
+    segmentFile: matching(/^[0-9a-f]{32}-[0-9]{1,10}\.segment$/),
+    /** Sealed with the session's transport key; else it is plain and came from this machine. */
+    sealed: v.boolean(),
+  }),
+  v.object({
+    ...ofSegment,
+    from: v.literal('staging'),
+    /** What tells this staged object from others of the same segment. */
+    attempt: matching(/^[0-9a-f]{16}$/),
+    bytes: wholeNumber(1, handOverFileBytesMax),
+  }),
+])
 export type IngestJob = Fitting<typeof ingestJobSchema>
+export type HandOverJob = Extract<IngestJob, { from: 'handOver' }>
+export type StagedJob = Extract<IngestJob, { from: 'staging' }>
 
 export interface IngestResult {
   readonly packBytes: number
 }
 
-/** BullMQ forbids ':' in ids. A segment that is sent again gets another `sending`. */
-export function ingestJobId(session: string, segment: number, sending: number): string {
-  return `${session}-${String(segment)}-${String(sending)}`
+/** BullMQ forbids ':' in ids. `attempt` tells repeats of one segment apart. */
+export function ingestJobId(session: string, segment: number, attempt: string): string {
+  return `${session}-${String(segment)}-${attempt}`
 }

@@ -7,7 +7,14 @@ import type { IndexKeys } from '../format/box.ts'
 import { repositoryName, type SetPlace } from '../format/names.ts'
 import { repositoryDocumentBytesMax } from '../limits.ts'
 import { nonceBytes, SealingKey } from '../format/xaes.ts'
-import { blockDigestKey, registryHash, setIdFromName, transportKey, treeDigestKey } from '../keys/derive.ts'
+import {
+  blockDigestKey,
+  registryHash,
+  sessionIdFromAttempt,
+  setIdFromName,
+  transportKey,
+  treeDigestKey,
+} from '../keys/derive.ts'
 import type { IngestKeys } from '../keys/tenant-keys.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 import { idBytes, idFromBytes, type Id, type SessionId, type SetId, type TenantId } from '../types.ts'
@@ -99,6 +106,11 @@ export class Repository {
   /** What a session's segments are sealed with when they come from afar. */
   transportKeyOf(session: SessionId): Buffer {
     return transportKey(this.#firstIndexKey(), session)
+  }
+
+  /** See `sessionIdFromAttempt`. */
+  sessionIdOf(set: SetId, attempt: string): SessionId {
+    return sessionIdFromAttempt(this.#firstIndexKey(), set, attempt)
   }
 
   /** 64 hex digits that say nothing to whoever has no index key. */

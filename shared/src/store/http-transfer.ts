@@ -101,9 +101,21 @@ export interface HttpAgents {
   readonly https: HttpsAgent
 }
 
+export interface HttpAgentOptions {
+  /** Certificates that servers' are checked with, in place of the usual ones. */
+  readonly ca?: readonly string[]
+  /** As in the environment: which proxy for which requests. */
+  readonly proxyEnv?: { readonly HTTP_PROXY: string; readonly HTTPS_PROXY: string }
+}
+
 /** Connections are kept for the next request. One that cannot be made within `storeConnectTimeoutMs` is given up. */
-export function httpAgents(): HttpAgents {
-  const options = { keepAlive: true, maxSockets: storeRequestsInFlightMax }
+export function httpAgents({ ca, proxyEnv }: HttpAgentOptions = {}): HttpAgents {
+  const options = {
+    keepAlive: true,
+    maxSockets: storeRequestsInFlightMax,
+    ...(ca === undefined ? {} : { ca: [...ca] }),
+    ...(proxyEnv === undefined ? {} : { proxyEnv }),
+  }
   return { http: withConnectLimit(new HttpAgent(options)), https: withConnectLimit(new HttpsAgent(options)) }
 }
 

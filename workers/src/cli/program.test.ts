@@ -72,10 +72,22 @@ test('every command has help with examples and exit codes; only what there is is
   const help = await run(['--help'])
   assert.equal(help.code, 0)
   const commands = [...help.stdout.matchAll(/^ {2}([a-z]+) .* {2}/gm)].map(([, name]) => name ?? '')
-  assert.deepEqual(commands, ['init', 'backup', 'points', 'restore', 'verify', 'token', 'endpoint', 'help'])
+  assert.deepEqual(commands, [
+    'init',
+    'backup',
+    'points',
+    'restore',
+    'verify',
+    'token',
+    'endpoint',
+    'serve',
+    'agent',
+    'help',
+  ])
   const subcommands = [
     ...['create', 'list', 'revoke'].map((name) => `token ${name}`),
     ...['list', 'show', 'revoke'].map((name) => `endpoint ${name}`),
+    ...['enroll', 'run'].map((name) => `agent ${name}`),
   ]
   for (const command of [...commands.slice(0, -1), ...subcommands]) {
     const { code, stdout } = await run([...command.split(' '), '--help'])

@@ -11,6 +11,7 @@ import { exitCodes, type Context, type ExitCode } from './context.ts'
 import { backupHelp, initHelp, pointsHelp, programHelp, restoreHelp, verifyHelp } from './help.ts'
 import { Reporter, type ReporterOptions } from './output/reporter.ts'
 import { addRegistryCommands } from './registry-commands.ts'
+import { addServiceCommands } from './service-commands.ts'
 import { settingsFrom, type GlobalOptions } from './settings.ts'
 
 /** What the process gives to a run. */
@@ -113,6 +114,7 @@ function buildProgram(parts: ProgramParts, run: Run): Command {
   addRestore(program, run)
   addVerify(program, run)
   addRegistryCommands(program, run)
+  addServiceCommands(program, run)
   return program
 }
 

@@ -26,7 +26,11 @@ export interface Settings {
   readonly keyFilePath: string | undefined
   readonly passphrase: string | undefined
   readonly redisUrl: string | undefined
+  /** Where agents put segments on their way to the service. */
+  readonly stagingUrl: string | undefined
   readonly handOverDirectory: string | undefined
+  /** What tells this machine from others, where the system does not. */
+  readonly machineId: string | undefined
   /** Between this machine and the store, each way. */
   readonly bytesPerSecondMax: number | undefined
 }
@@ -43,6 +47,8 @@ export function settingsFrom(options: GlobalOptions, env: Environment): Settings
     keyFilePath: path(options.keyFile ?? variable('STRATA_KEY_FILE')),
     passphrase: variable('STRATA_PASSPHRASE'),
     redisUrl: variable('STRATA_REDIS_URL'),
+    stagingUrl: variable('STRATA_STAGING'),
+    machineId: variable('STRATA_MACHINE_ID'),
     handOverDirectory: path(variable('STRATA_HANDOVER_DIR')),
     bytesPerSecondMax: bandwidthFrom(options.bandwidthLimit, variable('STRATA_BANDWIDTH_LIMIT')),
   }

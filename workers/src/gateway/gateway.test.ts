@@ -14,14 +14,15 @@ import { Repository } from '@strata/shared/repository/repository.ts'
 import type { ObjectStore } from '@strata/shared/store/object-store.ts'
 import { storeWith } from '@strata/shared/testing/store-with.ts'
 import { makeTestRepository, seededRandom, standingClock } from '@strata/shared/testing/test-repository.ts'
-import { commitSession } from '../commit/commit-session.ts'
+import { runCommit } from '../commit/commit-job.ts'
+import { LocalSessions } from '../local/local-sessions.ts'
+import { localGateway } from '../testing/local-parts.ts'
 import { findOwnNumber, takeNumber } from '../commit/take-number.ts'
 import { endOfZeroSession, zeroSession } from '../testing/zero-session.ts'
-import { Gateway } from './gateway.ts'
 import type { JobQueues } from './job-queues.ts'
 
 interface Bench {
-  readonly gateway: Gateway
+  readonly sessions: LocalSessions
   readonly repository: Repository
   readonly session: SessionInfo
 }
@@ -42,14 +43,10 @@ async function bench(
   const repository = new Repository(store, made.repository.ingestKeys, seededRandom('gateway'))
   const path = await mkdtemp(join(tmpdir(), 'strata-gateway-'))
   t.after(() => rm(path, { recursive: true }))
-  const commit: Commit = async ({ set, session }) => {
-    const { manifest } = await commitSession(repository, set as SessionInfo['set'], session as SessionInfo['session'])
-    return { sequence: manifest.sequence }
-  }
+  const commit: Commit = async (job) => await runCommit(repository, job, undefined)
   const queues = { commit: around(commit) } as unknown as JobQueues
-  const handOver = { path, segmentBytes: 1024 * 1024, remove: () => Promise.resolve() }
-  const gateway = new Gateway(repository, queues, handOver, patientClock)
-  return { gateway, repository, session: await gateway.open(zeroSession) }
+  const sessions = new LocalSessions(localGateway(repository, queues, patientClock), path)
+  return { sessions, repository, session: (await sessions.open(zeroSession)).info }
 }
 
 async function pointsOf(repository: Repository): Promise<string[]> {
@@ -60,29 +57,29 @@ async function pointsOf(repository: Repository): Promise<string[]> {
 const redisLost = (): StrataError => new StrataError('E_REDIS_LOST', 'Redis is gone')
 
 test('a point that was published is reported, though Redis was lost before it could say so', async (t) => {
-  const { gateway, repository, session } = await bench(t, (commit) => async (...parameters) => {
+  const { sessions, repository, session } = await bench(t, (commit) => async (...parameters) => {
     await commit(...parameters)
     throw redisLost()
   })
-  const committed = await gateway.finish(session.session, endOfZeroSession(session))
+  const committed = await sessions.finish(session, endOfZeroSession(session))
   assert.equal(committed.point, session.session)
   assert.deepEqual(await pointsOf(repository), [session.session])
 })
 
 test('Redis that is lost before anything was published ends the run', async (t) => {
-  const { gateway, repository, session } = await bench(t, () => () => Promise.reject(redisLost()))
-  await assert.rejects(gateway.finish(session.session, endOfZeroSession(session)), { code: 'E_REDIS_LOST' })
+  const { sessions, repository, session } = await bench(t, () => () => Promise.reject(redisLost()))
+  await assert.rejects(sessions.finish(session, endOfZeroSession(session)), { code: 'E_REDIS_LOST' })
   assert.deepEqual(await pointsOf(repository), [])
 })
 
 test('what cannot be cleared away after the commit is a warning: the point is made', async (t) => {
   const away = (): Promise<never> => Promise.reject(new StrataError('E_STORE_UNREACHABLE', 'the cable is out'))
-  const { gateway, repository, session } = await bench(
+  const { sessions, repository, session } = await bench(
     t,
     (commit) => commit,
     () => ({ delete: away }),
   )
-  const committed = await gateway.finish(session.session, endOfZeroSession(session))
+  const committed = await sessions.finish(session, endOfZeroSession(session))
   assert.deepEqual(
     committed.warnings.map(({ code }) => code),
     ['W_LEFT_OVER'],
@@ -106,21 +103,21 @@ async function storedNames({ store }: Repository): Promise<string[]> {
 }
 
 test('a commit that is done once more finds its documents swept away: the point is reported', async (t) => {
-  const { gateway, repository, session } = await bench(t, (commit) => async (...parameters) => {
+  const { sessions, repository, session } = await bench(t, (commit) => async (...parameters) => {
     await commit(...parameters)
     const place = placeOf(repository, session)
     await repository.store.delete(sessionEndName(place, place.session))
     await repository.store.delete(sessionName(place, place.session))
     return await commit(...parameters)
   })
-  const committed = await gateway.finish(session.session, endOfZeroSession(session))
+  const committed = await sessions.finish(session, endOfZeroSession(session))
   assert.deepEqual([committed.point, committed.sequence], [session.session, 1])
 })
 
 test('a session that a sweeper has given up makes no point', async (t) => {
-  const { gateway, repository, session } = await bench(t, (commit) => commit)
+  const { sessions, repository, session } = await bench(t, (commit) => commit)
   await giveUp(repository, session, 0)
-  await assert.rejects(gateway.finish(session.session, endOfZeroSession(session)), {
+  await assert.rejects(sessions.finish(session, endOfZeroSession(session)), {
     code: 'E_SESSION_UNKNOWN',
     message: /number 1 of its set is a void/,
   })
@@ -128,27 +125,27 @@ test('a session that a sweeper has given up makes no point', async (t) => {
 })
 
 test('a session that begins after voids counts them, and builds on the point before them', async (t) => {
-  const { gateway, repository, session } = await bench(t, (commit) => commit)
+  const { sessions, repository, session } = await bench(t, (commit) => commit)
   const openOf = async (info: SessionInfo): Promise<Session> => {
     const name = sessionName(placeOf(repository, info), info.session)
     return decodeDocument(sessionType, name, await repository.store.get(name), repository.indexKeys)
   }
   await giveUp(repository, session, 0)
   // Only a void so far: the set has no point to build on.
-  const first = await gateway.open(zeroSession)
+  const first = (await sessions.open(zeroSession)).info
   assert.deepEqual([first.kind, first.warnings, (await openOf(first)).sequenceAtOpen], ['full', [], 1])
-  const { sequence, point } = await gateway.finish(first.session, endOfZeroSession(first))
+  const { sequence, point } = await sessions.finish(first, endOfZeroSession(first))
   assert.equal(sequence, 2)
-  const second = await gateway.open(zeroSession)
+  const second = (await sessions.open(zeroSession)).info
   await giveUp(repository, second, 2)
-  const third = await gateway.open(zeroSession)
+  const third = (await sessions.open(zeroSession)).info
   assert.deepEqual([third.kind, third.base?.point, (await openOf(third)).sequenceAtOpen], ['incremental', point, 3])
-  assert.equal((await gateway.finish(third.session, endOfZeroSession(third))).sequence, 4)
+  assert.equal((await sessions.finish(third, endOfZeroSession(third))).sequence, 4)
 })
 
 test('a session that is given up leaves nothing; where that fails half-way, what tells of the rest stays', async (t) => {
   let isAway = false
-  const { gateway, repository, session } = await bench(
+  const { sessions, repository, session } = await bench(
     t,
     (commit) => commit,
     (store) => ({
@@ -158,7 +155,7 @@ test('a session that is given up leaves nothing; where that fails half-way, what
       },
     }),
   )
-  const second = await gateway.open(zeroSession)
+  const second = (await sessions.open(zeroSession)).info
   for (const info of [session, second]) {
     const place = placeOf(repository, info)
     for (const attempt of ['0000000000000001', '0000000000000002']) {
@@ -166,13 +163,13 @@ test('a session that is given up leaves nothing; where that fails half-way, what
       await repository.store.put(name, [Uint8Array.of(1)])
     }
   }
-  await gateway.abandon(session.session)
+  await sessions.abandon(session)
   const left = await storedNames(repository)
   assert.deepEqual(
     left.filter((name) => name.includes(session.session)),
     [],
   )
   isAway = true
-  await assert.rejects(gateway.abandon(second.session), { code: 'E_STORE_UNREACHABLE' })
+  await assert.rejects(sessions.abandon(second), { code: 'E_STORE_UNREACHABLE' })
   assert.ok(await repository.store.head(sessionName(placeOf(repository, second), second.session)))
 })

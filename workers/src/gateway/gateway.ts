@@ -1,14 +1,12 @@
-import { basename, dirname } from 'node:path'
 import type { Clock } from '@strata/shared/clock.ts'
-import { hasCode, invariant, StrataError, toStrataError } from '@strata/shared/errors.ts'
+import { hasCode, invariant, StrataError } from '@strata/shared/errors.ts'
 import { concatBytes } from '@strata/shared/format/bytes.ts'
 import { encodeDocument } from '@strata/shared/format/document.ts'
-import { keptWarnings, type DiskDescription, type PointKind, type Warning } from '@strata/shared/format/manifest.ts'
+import { keptWarnings, type Warning } from '@strata/shared/format/manifest.ts'
 import { sessionEndName, sessionName, type SessionPlace } from '@strata/shared/format/names.ts'
 import { sessionEndType, sessionType, type Session, type SessionEnd } from '@strata/shared/format/session.ts'
 import {
   abandonMsMax,
-  chainPointsMax,
   clockSkewWarnMs,
   disksPerSetMax,
   pageEntriesMax,
@@ -24,123 +22,163 @@ import type {
   SessionInfo,
 } from '@strata/shared/protocol/uplink.ts'
 import { readingBase } from '@strata/shared/repository/base-errors.ts'
-import { PointMap } from '@strata/shared/repository/point-map.ts'
-import { baseOf, fullOf, latestPoint, latestSequence, readPoint, type Point } from '@strata/shared/repository/points.ts'
+import { baseOf, latestSequence, readPoint } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { requireSetName } from '@strata/shared/set-name.ts'
-import { asId, idBytes, idFromBytes, type ChainId, type SessionId } from '@strata/shared/types.ts'
+import { asId, idBytes, idFromBytes, type ChainId } from '@strata/shared/types.ts'
 import { findPublished, type CommitResult } from '../commit/commit-session.ts'
-import { cutHistory } from './cut-history.ts'
 import { endsWithin } from '../ends-within.ts'
-import { describeNewDisks, judgeDisks } from './disk-rules.ts'
-import type { HandOver } from '../local/hand-over.ts'
 import { removeSessionObjects } from '../maintain/sweep/remove-session-objects.ts'
-import { createSessionHandOver, removeSessionHandOver } from '../local/session-hand-over.ts'
+import { giveUpSession } from '../maintain/sweep/sweep-sessions.ts'
+import { cutHistory } from './cut-history.ts'
 import type { JobQueues } from './job-queues.ts'
+import { LiveSessions, type LiveSession, type SessionRef } from './live-sessions.ts'
+import { planSession, type SessionPlan } from './plan-session.ts'
 
-interface OpenSession {
-  readonly place: SessionPlace
-  readonly base: PointMap | null
-  /** The set's newest sequence number when the session was opened; 0: none. */
-  readonly newestSequence: number
-  /** The session's directory in the hand-over directory. */
-  readonly handOver: string
-  readonly sendings: Map<number, number>
-  /** Segments that the workers have. */
-  readonly underWay: Set<Promise<unknown>>
-  finishing: number
+export interface GatewayParts {
+  readonly repository: Repository
+  readonly queues: JobQueues
+  readonly clock: Clock
+  /** Block bytes that one segment may hold. */
+  readonly segmentBytesMax: number
+  /** No other gateway takes requests for its sessions: they begin and end here. */
+  readonly isAlone: boolean
 }
 
-/** The side of the service that agents talk to: opens sessions, takes what they send, and brings it to the workers. */
-export class Gateway {
-  readonly #repository: Repository
-  readonly #queues: JobQueues
-  readonly #handOver: HandOver
-  readonly #clock: Clock
-  readonly #sessions = new Map<SessionId, OpenSession>()
+/** A session is open, has ended (its agent has sent everything), or has become a point. */
+export type SessionState = { readonly setName: string } & (
+  | { readonly state: 'open' | 'ended'; readonly session: SessionInfo }
+  | { readonly state: 'committed'; readonly point: CommittedPoint }
+)
 
-  constructor(repository: Repository, queues: JobQueues, handOver: HandOver, clock: Clock) {
-    this.#repository = repository
+/** A segment in the session's part of this host's hand-over directory. */
+export interface HandedOver {
+  readonly segmentFile: string
+  /** Sealed with the session's transport key; else plain, and from this machine. */
+  readonly sealed: boolean
+  readonly priority?: number | undefined
+}
+
+/**
+ * One tenant's side of the service that agents talk to: opens sessions, takes what they send, and brings it to the
+ * workers. All that it knows of a session is in the store, so any gateway may go on where another one began.
+ */
+export class Gateway {
+  readonly repository: Repository
+  readonly #queues: JobQueues
+  readonly #clock: Clock
+  readonly #segmentBytesMax: number
+  readonly #isAlone: boolean
+  readonly #sessions: LiveSessions
+
+  constructor({ repository, queues, clock, segmentBytesMax, isAlone }: GatewayParts) {
+    this.repository = repository
     this.#queues = queues
-    this.#handOver = handOver
     this.#clock = clock
+    this.#segmentBytesMax = segmentBytesMax
+    this.#isAlone = isAlone
+    this.#sessions = new LiveSessions(repository)
   }
 
-  async open(request: OpenRequest): Promise<SessionInfo> {
-    const repository = this.#repository
+  /** The same `attempt` (16 bytes, hex) of a set gives the same session, however often it is asked for. */
+  async open(request: OpenRequest, attempt: string): Promise<SessionInfo> {
+    const { repository } = this
     const setName = requireSetName(request.setName)
     const set = repository.setIdOf(setName)
-    const plan = await this.#plan(request)
-    const session = idFromBytes<SessionId>(repository.random(idBytes))
+    const session = repository.sessionIdOf(set, attempt)
+    const plan = await planSession(repository, request)
     const chain =
       plan.base === null ? idFromBytes<ChainId>(repository.random(idBytes)) : asId<ChainId>(plan.base.manifest.chain)
     const place: SessionPlace = { ...repository.placeOf(set), chain, session }
-    const openedMs = await repository.store.now()
+    const document = await this.#documentOf(place, setName, plan)
+    const name = sessionName(place, session)
+    const bytes = encodeDocument(sessionType, name, document, repository.indexKeys, repository.nonce())
+    try {
+      await repository.store.put(name, [bytes], { ifAbsent: true })
+    } catch (error) {
+      if (!hasCode(error, 'E_OBJECT_EXISTS')) throw error
+      return this.infoOf(await this.find({ set, session }))
+    }
+    return this.infoOf(this.#sessions.add(place, document, plan.map))
+  }
+
+  async #documentOf(place: SessionPlace, setName: string, plan: SessionPlan): Promise<Session> {
+    const openedMs = await this.repository.store.now()
     const warnings = [...plan.warnings, ...clockWarnings(openedMs, this.#clock.nowMs())]
-    const base = plan.base === null ? null : baseOf(plan.base)
-    const document: Session = {
+    return {
       strata: 'session',
       version: 1,
-      session,
+      session: place.session,
       setName,
       kind: plan.kind,
-      chain,
-      base,
+      chain: place.chain,
+      base: plan.base === null ? null : baseOf(plan.base),
       sequenceAtOpen: plan.sequence,
       disks: [...plan.disks],
       openedAt: new Date(openedMs).toISOString(),
       expiresAt: new Date(openedMs + sessionLifeMs).toISOString(),
       warnings: keptWarnings(warnings),
     }
-    const name = sessionName(place, session)
-    const bytes = encodeDocument(sessionType, name, document, repository.indexKeys, repository.nonce())
-    const handOver = await createSessionHandOver(this.#handOver.path, session)
-    try {
-      await repository.store.put(name, [bytes], { ifAbsent: true })
-    } catch (error) {
-      await removeSessionHandOver(handOver)
-      throw error
-    }
-    this.#sessions.set(session, {
-      place,
-      base: plan.map,
-      newestSequence: plan.sequence,
-      handOver,
-      sendings: new Map(),
-      underWay: new Set(),
-      finishing: 0,
-    })
-    const keys = repository.digestKeysOf(set)
+  }
+
+  /** E_SESSION_UNKNOWN. */
+  async find(ref: SessionRef): Promise<LiveSession> {
+    return await this.#sessions.find(ref)
+  }
+
+  infoOf({ place, document }: LiveSession): SessionInfo {
+    const keys = this.repository.digestKeysOf(place.set)
+    const { setName, kind, base, sequenceAtOpen, disks, expiresAt, warnings } = document
     return {
-      session,
-      set,
-      chain,
-      kind: plan.kind,
+      session: place.session,
+      set: place.set,
+      setName,
+      chain: place.chain,
+      kind,
       base,
-      disks: plan.disks,
+      sequenceAtOpen,
+      disks,
       blockDigestKey: keys.block,
       treeDigestKey: keys.tree,
+      transportKey: this.repository.transportKeyOf(place.session),
+      segmentBytesMax: this.#segmentBytesMax,
+      expiresAt,
       warnings,
-      spoolDirectory: handOver,
-      segmentBytesMax: this.#handOver.segmentBytes,
+    }
+  }
+
+  /** `after`: the set's newest number when the session was opened. E_SESSION_UNKNOWN. */
+  async state(ref: SessionRef, after: number): Promise<SessionState> {
+    try {
+      const live = await this.find(ref)
+      const ended = await this.repository.store.head(sessionEndName(live.place, ref.session))
+      const { setName } = live.document
+      return { state: ended === undefined ? 'open' : 'ended', setName, session: this.infoOf(live) }
+    } catch (error) {
+      if (!hasCode(error, 'E_SESSION_UNKNOWN')) throw error
+      const published = await this.#published(ref, after, error)
+      return { state: 'committed', setName: published.manifest.setName, point: committedPoint(published) }
     }
   }
 
   /** See `OpenedSession.presentHistory`. */
-  async presentHistory(session: SessionId, points: readonly RememberedPoint[]): Promise<Warning[]> {
-    const { place, base, newestSequence } = this.#session(session)
+  async presentHistory(ref: SessionRef, points: readonly RememberedPoint[]): Promise<Warning[]> {
+    const { place, document } = await this.find(ref)
     if (points.length > disksPerSetMax) throw new StrataError('E_LIMIT', `${String(points.length)} remembered points`)
     // Nearly always it is the base, which was read when the session was opened.
-    const others = points.filter(({ manifestDigest }) => manifestDigest !== base?.point.digest)
-    return cutHistory(this.#repository, place.set, newestSequence, others)
+    const others = points.filter(({ manifestDigest }) => manifestDigest !== document.base?.manifestDigest)
+    return await cutHistory(this.repository, place.set, document.sequenceAtOpen, others)
   }
 
   /** See `OpenedSession.baseDigests`. */
-  async baseDigests(session: SessionId, disk: number, firstPage: number, pageCount: number): Promise<Uint8Array> {
-    const { base } = this.#session(session)
+  async baseDigests(ref: SessionRef, disk: number, firstPage: number, pageCount: number): Promise<Uint8Array> {
+    const live = await this.find(ref)
+    const base = await live.base()
     if (base === null) return new Uint8Array(0)
-    if (pageCount > pageEntriesMax)
+    if (disk >= live.document.disks.length) throw new StrataError('E_LIMIT', `disk ${String(disk)}`)
+    if (pageCount > pageEntriesMax) {
       throw new StrataError('E_LIMIT', `digests of ${String(pageCount)} pages in one request`)
+    }
     const end = Math.min(firstPage + pageCount, base.counts(disk).pages)
     const numbers = Array.from({ length: Math.max(0, end - firstPage) }, (_, index) => firstPage + index)
     const digests: Uint8Array[] = []
@@ -151,38 +189,42 @@ export class Gateway {
     return concatBytes(digests)
   }
 
-  /** Takes a segment that lies in the hand-over directory; resolves when its pack is stored. */
-  async sent(session: SessionId, segment: number, segmentPath: string): Promise<void> {
-    const open = this.#session(session)
+  /** Takes a segment on this host; resolves when its pack is stored. */
+  async handedOver(ref: SessionRef, segment: number, { segmentFile, sealed, priority }: HandedOver): Promise<void> {
+    const live = await this.find(ref)
     if (segment >= segmentsPerSessionMax) throw new StrataError('E_LIMIT', `segment ${String(segment)}`)
-    if (dirname(segmentPath) !== open.handOver) {
-      throw new StrataError('E_HANDOVER_LOST', `${segmentPath} is not in the hand-over directory of its session`)
-    }
-    const sending = (open.sendings.get(segment) ?? 0) + 1
-    if (sending > sendingsPerSegmentMax)
+    const sending = (live.sendings.get(segment) ?? 0) + 1
+    if (sending > sendingsPerSegmentMax) {
       throw new StrataError('E_LIMIT', `segment ${String(segment)} was sent too often`)
-    open.sendings.set(segment, sending)
-    const { tenant, set, chain } = open.place
-    const work = this.#queues.ingest(
-      { tenant, set, chain, session, segment, segmentFile: basename(segmentPath) },
-      sending,
-    )
-    open.underWay.add(work)
+    }
+    live.sendings.set(segment, sending)
+    const { tenant, set, session } = live.place
+    const job = { from: 'handOver', tenant, set, session, segment, segmentFile, sealed } as const
+    const work = this.#queues.handOver(job, priority)
+    live.underWay.add(work)
     try {
       await work
     } finally {
-      open.underWay.delete(work)
+      live.underWay.delete(work)
     }
   }
 
-  async finish(session: SessionId, request: FinishRequest): Promise<CommittedPoint> {
-    const repository = this.#repository
-    const open = this.#session(session)
-    const { place } = open
+  /** Takes a segment that was found in the staging area. Resolves when the workers know of it. */
+  async staged(ref: SessionRef, segment: number, attempt: string, bytes: number, priority?: number): Promise<void> {
+    const { tenant, set, session } = (await this.find(ref)).place
+    const job = { from: 'staging', tenant, set, session, segment, attempt, bytes } as const
+    await this.#queues.stage(job, priority)
+  }
+
+  /** Takes note that everything was sent; from now on the point can be made, with or without the agent. */
+  async end(ref: SessionRef, request: FinishRequest): Promise<void> {
+    const { repository } = this
+    const live = await this.find(ref)
+    const { place } = live
     const document: SessionEnd = {
       strata: 'session-end',
       version: 1,
-      session,
+      session: ref.session,
       segments: request.segments,
       contentRoots: request.contentRoots.map((root) => Buffer.from(root).toString('hex')),
       capturedAt: request.capturedAt,
@@ -192,128 +234,83 @@ export class Gateway {
       changedBytes: request.changedBytes,
       warnings: keptWarnings(request.warnings),
     }
-    const name = sessionEndName(place, session)
-    await repository.store.put(name, [
-      encodeDocument(sessionEndType, name, document, repository.indexKeys, repository.nonce()),
-    ])
-    const { manifest, manifestDigest } = await this.#commit(open)
-    const untidy = await this.#tidyUp(open, [sessionName(place, session), name])
-    return {
-      point: session,
-      sequence: manifest.sequence,
-      manifestDigest,
-      createdAt: manifest.createdAt,
-      storedBytes: manifest.statistics.storedBytes,
-      warnings: [...manifest.warnings, ...untidy],
-    }
+    const name = sessionEndName(place, ref.session)
+    const bytes = encodeDocument(sessionEndType, name, document, repository.indexKeys, repository.nonce())
+    live.ended = true
+    await repository.store.put(name, [bytes])
   }
 
   /**
-   * Where Redis is lost before it could say how the commit ended, the bucket says so; or where the commit was done once
-   * more, and a sweeper had cleared away the documents of the point meanwhile.
+   * Resolves with the point that an ended session has become. A repeat of an `attempt` waits for the same commit. Where
+   * Redis is lost before it could say how the commit ended, the bucket says so; or where the commit was done once more,
+   * and the documents of the session had been cleared away meanwhile.
    */
-  async #commit(open: OpenSession): Promise<CommitResult> {
-    const { tenant, set, session } = open.place
-    open.finishing += 1
+  async outcome(ref: SessionRef, after: number, attempt: number): Promise<CommittedPoint> {
+    const { tenant } = this.repository
+    let committed: CommitResult
+    let untidy: readonly Warning[] = []
     try {
-      const { sequence } = await this.#queues.commit({ tenant, set, session }, open.finishing)
-      const { manifest, digest } = await readPoint(this.#repository, set, sequence)
-      invariant(manifest.point === session, 'the commit made the point of this session')
-      return { manifest, manifestDigest: digest }
+      const result = await this.#queues.commit({ tenant, set: ref.set, session: ref.session, after }, attempt)
+      untidy = result.warnings
+      const { manifest, digest } = await readPoint(this.repository, ref.set, result.sequence)
+      invariant(manifest.point === ref.session, 'the commit made the point of this session')
+      committed = { manifest, manifestDigest: digest }
     } catch (error) {
       if (!hasCode(error, 'E_REDIS_LOST', 'E_SESSION_UNKNOWN')) throw error
-      const latest = await latestSequence(this.#repository, set, open.newestSequence)
-      const published = await findPublished(this.#repository, set, session, open.newestSequence, latest)
-      if (published === undefined) throw error
-      return published
+      committed = await this.#published(ref, after, error)
     }
-  }
-
-  /** The point is there: what cannot be cleared away now is in nobody's way. */
-  async #tidyUp(open: OpenSession, documents: readonly string[]): Promise<Warning[]> {
-    try {
-      await this.#forget(open)
-      await Promise.all(documents.map((name) => this.#repository.store.delete(name)))
-      return []
-    } catch (error) {
-      return [
-        { code: 'W_LEFT_OVER', message: `not all of the session was cleared away: ${toStrataError(error).message}` },
-      ]
-    }
+    this.#sessions.forget(ref.session)
+    const point = committedPoint(committed)
+    return { ...point, warnings: [...point.warnings, ...untidy] }
   }
 
   /**
-   * Gives a session up. Its packs go at once, unless a commit may still be under way, or Redis or the store hang: then
-   * they stay for the sweeper, and whoever gives up is not kept.
+   * Gives a session up. Where nobody else can have ended it, its packs go at once; else it gets a void first, as when the
+   * sweeper finds it. Redis or a store that hangs keeps nobody: what is left then is for the sweeper.
    */
-  async abandon(session: SessionId): Promise<void> {
-    const open = this.#sessions.get(session)
-    if (open === undefined) return
-    await this.#forget(open)
-    await endsWithin(this.#clock, abandonMsMax, this.#removePacks(open, session))
+  async abandon(ref: SessionRef): Promise<void> {
+    let live: LiveSession
+    try {
+      live = await this.find(ref)
+    } catch (error) {
+      if (hasCode(error, 'E_SESSION_UNKNOWN')) return
+      throw error
+    }
+    this.#sessions.forget(ref.session)
+    await endsWithin(this.#clock, abandonMsMax, this.#clear(live))
   }
 
-  async #removePacks(open: OpenSession, session: SessionId): Promise<void> {
+  async #clear(live: LiveSession): Promise<void> {
+    const { store } = this.repository
+    const { place } = live
     // Without its hand-over a job soon ends; one that is storing its pack should not do so behind our back.
-    await Promise.allSettled(open.underWay)
-    if (open.finishing > 0) return
-    const { store } = this.#repository
-    // `open` last: while anything is left, the sweeper finds it by that.
-    if (await removeSessionObjects(store, open.place)) await store.delete(sessionName(open.place, session))
-  }
-
-  async close(): Promise<void> {
-    for (const open of this.#sessions.values()) await this.#forget(open)
-  }
-
-  async #forget(open: OpenSession): Promise<void> {
-    this.#sessions.delete(open.place.session)
-    await removeSessionHandOver(open.handOver)
-  }
-
-  #session(session: SessionId): OpenSession {
-    const open = this.#sessions.get(session)
-    if (open === undefined) throw new StrataError('E_SESSION_UNKNOWN', `session ${session} is not open here`)
-    return open
-  }
-
-  async #plan(request: OpenRequest): Promise<SessionPlan> {
-    const repository = this.#repository
-    const set = repository.setIdOf(request.setName)
-    const sequence = await latestSequence(repository, set)
-    if (request.kind === 'full') return newChain(request, sequence, [])
-    const latest = await readingBase(latestPoint(repository, set, sequence))
-    if (latest === undefined) {
-      const warning = {
-        code: 'W_NO_BASE',
-        message: `the set '${request.setName}' has no point yet, so this one is full`,
-      }
-      return newChain(request, sequence, request.kind === 'auto' ? [] : [warning])
+    await Promise.allSettled(live.underWay)
+    if (!this.#isAlone) {
+      await giveUpSession(this.repository, place.set, place.session)
+    } else if (!live.ended && (await removeSessionObjects(store, place))) {
+      // `open` last: while anything is left, the sweeper finds it by that.
+      await store.delete(sessionName(place, place.session))
     }
-    const verdict = judgeDisks(latest.manifest, request.disks)
-    if (!verdict.continues) return newChain(request, sequence, [verdict.warning])
-    const base = request.kind === 'differential' ? await readingBase(fullOf(repository, latest)) : latest
-    const map = await readingBase(PointMap.open(repository, base))
-    if (map.root.keys.length >= chainPointsMax) {
-      const message = `the chain has ${String(map.root.keys.length)} data keys, so a new one begins`
-      return newChain(request, sequence, [{ code: 'W_CHAIN_LONG', message }])
-    }
-    const kind = request.kind === 'differential' ? 'differential' : 'incremental'
-    return { kind, base, map, sequence, disks: verdict.disks, warnings: verdict.warnings }
+  }
+
+  /** The point that a session has become, or the error. */
+  async #published({ set, session }: SessionRef, after: number, otherwise: unknown): Promise<CommitResult> {
+    const latest = await latestSequence(this.repository, set, after)
+    const published = await findPublished(this.repository, set, session, after, latest)
+    if (published === undefined) throw otherwise
+    return published
   }
 }
 
-interface SessionPlan {
-  readonly kind: PointKind
-  readonly base: Point | null
-  readonly map: PointMap | null
-  readonly sequence: number
-  readonly disks: readonly DiskDescription[]
-  readonly warnings: readonly Warning[]
-}
-
-function newChain(request: OpenRequest, sequence: number, warnings: readonly Warning[]): SessionPlan {
-  return { kind: 'full', base: null, map: null, sequence, disks: describeNewDisks(request.disks), warnings }
+function committedPoint({ manifest, manifestDigest }: CommitResult): CommittedPoint {
+  return {
+    point: asId(manifest.point),
+    sequence: manifest.sequence,
+    manifestDigest,
+    createdAt: manifest.createdAt,
+    storedBytes: manifest.statistics.storedBytes,
+    warnings: manifest.warnings,
+  }
 }
 
 /** What is kept uses the store's time, so a wrong clock here harms no point; but its owner should know. */

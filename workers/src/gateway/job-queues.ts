@@ -1,39 +1,66 @@
+import type { RandomBytes } from '@strata/shared/clock.ts'
 import { commitJobId, commitQueue, type CommitJob, type CommitJobResult } from '@strata/shared/queue/commit-job.ts'
-import { ingestJobId, ingestQueue, type IngestJob, type IngestResult } from '@strata/shared/queue/ingest-job.ts'
+import {
+  handOverQueue,
+  ingestJobId,
+  stagedQueue,
+  type HandOverJob,
+  type IngestResult,
+  type StagedJob,
+} from '@strata/shared/queue/ingest-job.ts'
+import type { QueuePlaces } from '../queue-place.ts'
 import type { RedisGuard } from '../redis-guard.ts'
-import type { QueuePlace } from '../queue-place.ts'
 import { QueueLine } from './queue-line.ts'
+
+const attemptBytes = 8
 
 /** Gives jobs to the workers and waits for their answers. */
 export class JobQueues {
   readonly #guard: RedisGuard
-  readonly #ingest: QueueLine
+  readonly #random: RandomBytes
+  readonly #handOver: QueueLine
+  readonly #staged: QueueLine
   readonly #commit: QueueLine
 
-  constructor(place: QueuePlace, guard: RedisGuard) {
+  constructor({ own, shared }: QueuePlaces, guard: RedisGuard, random: RandomBytes) {
     this.#guard = guard
-    this.#ingest = new QueueLine(place, ingestQueue)
-    this.#commit = new QueueLine(place, commitQueue)
+    this.#random = random
+    this.#handOver = new QueueLine(own, handOverQueue)
+    this.#staged = new QueueLine(shared, stagedQueue)
+    this.#commit = new QueueLine(shared, commitQueue)
   }
 
-  ingest(job: IngestJob, sending: number): Promise<IngestResult> {
-    return this.#guard.whileConnected(
-      this.#ingest.run(ingestJobId(job.session, job.segment, sending), job) as Promise<IngestResult>,
-    )
+  /** A segment on this host. Resolves when its pack is stored. */
+  async handOver(job: HandOverJob, priority?: number): Promise<IngestResult> {
+    const attempt = Buffer.from(this.#random(attemptBytes)).toString('hex')
+    const id = ingestJobId(job.session, job.segment, attempt)
+    return (await this.#guard.whileConnected(this.#handOver.run(id, job, { priority }))) as IngestResult
   }
 
-  commit(job: CommitJob, finishing: number): Promise<CommitJobResult> {
-    return this.#guard.whileConnected(
-      this.#commit.run(commitJobId(job.session, finishing), job) as Promise<CommitJobResult>,
-    )
+  /** A staged segment. Resolves when the job is in the queue; one that is there already stays as it is. */
+  async stage(job: StagedJob, priority?: number): Promise<void> {
+    const id = ingestJobId(job.session, job.segment, job.attempt)
+    await this.#guard.whileConnected(this.#staged.add(id, job, { priority }))
   }
 
-  /** Removes the queues and all their jobs: for a prefix that belongs to one run. */
-  async obliterate(): Promise<void> {
-    await this.#guard.whileConnected(Promise.all([this.#ingest.obliterate(), this.#commit.obliterate()]))
+  /** Resolves when the point is there. A repeat of the attempt waits for the same job, or for a new one if that failed. */
+  async commit(job: CommitJob, attempt: number): Promise<CommitJobResult> {
+    const run = this.#commit.run(commitJobId(job.session, attempt), job, { again: true })
+    return (await this.#guard.whileConnected(run)) as CommitJobResult
+  }
+
+  /** Has the point made though nobody waits for it. */
+  async commitUnattended(job: CommitJob): Promise<void> {
+    await this.#guard.whileConnected(this.#commit.add(commitJobId(job.session, 0), job, {}))
+  }
+
+  /** Removes the queues that are this process's own, and all their jobs. */
+  async obliterate({ own, shared }: QueuePlaces): Promise<void> {
+    const lines = own.prefix === shared.prefix ? [this.#handOver, this.#staged, this.#commit] : [this.#handOver]
+    await this.#guard.whileConnected(Promise.all(lines.map((line) => line.obliterate())))
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#ingest.close(), this.#commit.close()])
+    await Promise.all([this.#handOver.close(), this.#staged.close(), this.#commit.close()])
   }
 }

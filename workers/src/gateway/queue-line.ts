@@ -6,11 +6,17 @@ import { fromJobError } from '../queue-error.ts'
 import type { QueuePlace } from '../queue-place.ts'
 import { bullConnection, isRefusal } from '../redis-connection.ts'
 
-const options: JobsOptions = {
-  attempts: jobAttemptsMax,
-  backoff: { type: 'exponential', delay: 500 },
-  removeOnComplete: { count: 100 },
-  removeOnFail: { count: 100 },
+const retrying = { attempts: jobAttemptsMax, backoff: { type: 'exponential', delay: 500 } } satisfies JobsOptions
+/** Whoever waits for the answer may look for it a little later. */
+const attended: JobsOptions = { ...retrying, removeOnComplete: { count: 1000 }, removeOnFail: { count: 1000 } }
+/** Nobody asks how it ended, and the same job can be given again. */
+const unattended: JobsOptions = { ...retrying, removeOnComplete: true, removeOnFail: true }
+
+export interface LineOptions {
+  /** From 1 on, lower first; jobs without one go before all that have one. */
+  readonly priority?: number | undefined
+  /** One of the same id that failed is done again; else its failure is the answer. */
+  readonly again?: boolean
 }
 
 interface Waiting {
@@ -42,12 +48,12 @@ export class QueueLine {
   }
 
   /** Gives a job to the workers and resolves with their answer. An id that is known already waits for the same job. */
-  async run(jobId: string, data: unknown): Promise<unknown> {
+  async run(jobId: string, data: unknown, options: LineOptions = {}): Promise<unknown> {
     const { promise: told, resolve, reject } = Promise.withResolvers<unknown>()
     this.#waiting.set(jobId, { resolve, reject })
     const over = new AbortController()
     try {
-      return await Promise.race([told, this.#added(jobId, data, over.signal)])
+      return await Promise.race([told, this.#given(jobId, data, options, over.signal)])
     } catch (error) {
       throw fromJobError(error)
     } finally {
@@ -56,11 +62,26 @@ export class QueueLine {
     }
   }
 
-  async #added(jobId: string, data: unknown, over: AbortSignal): Promise<unknown> {
+  /** Gives a job to the workers; nobody waits for its answer. */
+  async add(jobId: string, data: unknown, { priority }: LineOptions): Promise<void> {
+    await this.#queue.add(this.#name, data, { ...unattended, ...(priority === undefined ? {} : { priority }), jobId })
+  }
+
+  async #given(jobId: string, data: unknown, options: LineOptions, over: AbortSignal): Promise<unknown> {
+    const { priority, again = false } = options
     await this.#events.waitUntilReady()
-    const add = (): Promise<unknown> => this.#queue.add(this.#name, data, { ...options, jobId })
+    const add = async (): Promise<void> => {
+      if (again) await this.#removeFailed(jobId)
+      await this.#queue.add(this.#name, data, { ...attended, ...(priority === undefined ? {} : { priority }), jobId })
+    }
     while ((await unlessRefused(add())) === refused) await patience(over)
     return await this.#looked(jobId, over)
+  }
+
+  /** BullMQ takes no job whose id is known, be it that of one that failed. */
+  async #removeFailed(jobId: string): Promise<void> {
+    const { state, job } = await this.#find(jobId)
+    if (state === 'failed') await job?.remove()
   }
 
   /**

@@ -1,9 +1,11 @@
 import { fork } from 'node:child_process'
 import { availableParallelism } from 'node:os'
+import { basename } from 'node:path'
 import { ingestThreadsMax } from '@strata/shared/limits.ts'
-import type { OpenedSession, SessionInfo, Uplink } from '@strata/shared/protocol/uplink.ts'
+import type { OpenedSession, Uplink } from '@strata/shared/protocol/uplink.ts'
 import type { StoreTotals } from '@strata/shared/store/decorators/metrics.ts'
 import { ServiceChannel } from './service-channel.ts'
+import type { LocalSession } from './service-protocol.ts'
 
 /** A service of our own for one run: a process with gateway and workers, and a private Redis unless there is one. */
 export interface LocalService {
@@ -61,14 +63,15 @@ export async function startLocalService(options: LocalServiceOptions): Promise<L
   }
 }
 
-function openedSession(channel: ServiceChannel, info: SessionInfo): OpenedSession {
-  const { session } = info
+function openedSession(channel: ServiceChannel, { info, spoolDirectory }: LocalSession): OpenedSession {
+  const ref = { set: info.set, session: info.session }
   return {
     ...info,
-    presentHistory: (points) => channel.call('presentHistory', session, points),
-    baseDigests: (disk, firstPage, pageCount) => channel.call('baseDigests', session, disk, firstPage, pageCount),
-    send: (segment, path) => channel.call('sent', session, segment, path),
-    finish: (end) => channel.call('finish', session, end),
-    abandon: () => channel.call('abandon', session),
+    spoolDirectory,
+    presentHistory: (points) => channel.call('presentHistory', ref, points),
+    baseDigests: (disk, firstPage, pageCount) => channel.call('baseDigests', ref, disk, firstPage, pageCount),
+    send: (segment, path) => channel.call('sent', ref, segment, basename(path)),
+    finish: (end) => channel.call('finish', ref, end),
+    abandon: () => channel.call('abandon', ref),
   }
 }

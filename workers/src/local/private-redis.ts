@@ -6,7 +6,7 @@ import type { Clock } from '@strata/shared/clock.ts'
 import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
 import { redisConnectTimeoutMs } from '@strata/shared/limits.ts'
 import { connect, impatient } from '../redis-connection.ts'
-import { createRunDirectory, type RunDirectory } from './run-directory.ts'
+import { createRunDirectory, type RunDirectory } from '@strata/shared/spool/run-directory.ts'
 
 /**
  * A redis-server of our own, for one run on one machine: the same queue as in production, on a socket in a directory

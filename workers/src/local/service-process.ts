@@ -3,7 +3,9 @@ import { systemClock, systemRandomBytes } from '@strata/shared/clock.ts'
 import { invariant, systemErrorCode, toStrataError } from '@strata/shared/errors.ts'
 import { retryNote } from '@strata/shared/store/decorators/retry.ts'
 import { serviceEndMsMax } from '@strata/shared/limits.ts'
+import { allRoles } from '../roles.ts'
 import { startService, type Service } from '../service.ts'
+import { LocalSessions } from './local-sessions.ts'
 import { startPrivateRedis, type PrivateRedis } from './private-redis.ts'
 import type { AnswerMessage, CallMessage, ServiceCalls, ServiceMethod, ServiceSettings } from './service-protocol.ts'
 
@@ -12,6 +14,7 @@ import type { AnswerMessage, CallMessage, ServiceCalls, ServiceMethod, ServiceSe
  * ends when it is told to, and when its parent is gone.
  */
 let service: Service | undefined
+let sessions: LocalSessions | undefined
 let redis: PrivateRedis | undefined
 /** Whoever gives up, or has what they wanted, does not wait for a store that is away. */
 const ending = new AbortController()
@@ -28,21 +31,23 @@ const handlers: Handlers = {
     await starting
     return undefined
   },
-  open: (request) => running().gateway.open(request),
-  presentHistory: (session, points) => running().gateway.presentHistory(session, points),
-  baseDigests: (session, disk, firstPage, pageCount) =>
-    running().gateway.baseDigests(session, disk, firstPage, pageCount),
-  sent: async (session, segment, path) => {
-    await running().gateway.sent(session, segment, path)
+  open: (request) => running().open(request),
+  presentHistory: (ref, points) => running().gateway.presentHistory(ref, points),
+  baseDigests: (ref, disk, firstPage, pageCount) => running().gateway.baseDigests(ref, disk, firstPage, pageCount),
+  sent: async (ref, segment, segmentFile) => {
+    await running().send(ref, segment, segmentFile)
     return undefined
   },
-  finish: (session, request) => running().gateway.finish(session, request),
-  abandon: async (session) => {
+  finish: (ref, request) => running().finish(ref, request),
+  abandon: async (ref) => {
     ending.abort()
-    await running().gateway.abandon(session)
+    await running().abandon(ref)
     return undefined
   },
-  metrics: () => Promise.resolve(running().metrics()),
+  metrics: () => {
+    invariant(service !== undefined, 'the service was started')
+    return Promise.resolve(service.metrics())
+  },
   stop: async () => {
     await stopOnce()
     return undefined
@@ -55,6 +60,8 @@ async function start(settings: ServiceSettings): Promise<void> {
   service = await startService({
     storeUrl: settings.storeUrl,
     keyringPath: settings.keyringPath,
+    roles: allRoles,
+    isAlone: true,
     redis: redis === undefined ? { url: settings.redisUrl ?? '' } : { socketPath: redis.socketPath },
     ...(redis === undefined ? {} : { redisDied: redis.died }),
     handOverDirectory: settings.handOverDirectory,
@@ -69,6 +76,9 @@ async function start(settings: ServiceSettings): Promise<void> {
     onNote: note,
     signal: ending.signal,
   })
+  const [repository] = service.tenants.all
+  invariant(repository !== undefined, 'a service has a tenant')
+  sessions = new LocalSessions(await service.gatewayOf(repository.tenant), service.handOver.path)
 }
 
 /** Reading the disk comes first: a worker that takes the agent's core makes both wait. No backup fails for it. */
@@ -100,9 +110,9 @@ async function stop(): Promise<void> {
   }
 }
 
-function running(): Service {
-  invariant(service !== undefined && stopping === undefined, 'the service was started, and not yet stopped')
-  return service
+function running(): LocalSessions {
+  invariant(sessions !== undefined && stopping === undefined, 'the service was started, and not yet stopped')
+  return sessions
 }
 
 function answer(message: AnswerMessage): void {

@@ -8,7 +8,7 @@ import type {
   SessionInfo,
 } from '@strata/shared/protocol/uplink.ts'
 import type { StoreTotals } from '@strata/shared/store/decorators/metrics.ts'
-import type { SessionId } from '@strata/shared/types.ts'
+import type { SessionRef } from '../gateway/live-sessions.ts'
 
 /**
  * What `strata backup` and the service process that it starts say to each other, over the channel that Node opens
@@ -25,15 +25,22 @@ export interface ServiceSettings {
   readonly threads: number
 }
 
+/** A session, and where its segments are put together: in the part of the hand-over directory that is its own. */
+export interface LocalSession {
+  readonly info: SessionInfo
+  readonly spoolDirectory: string
+}
+
 /** Calls and what they answer. */
 export interface ServiceCalls {
   start: { parameters: [ServiceSettings]; result: undefined }
-  open: { parameters: [OpenRequest]; result: SessionInfo }
-  presentHistory: { parameters: [SessionId, readonly RememberedPoint[]]; result: readonly Warning[] }
-  baseDigests: { parameters: [SessionId, number, number, number]; result: Uint8Array }
-  sent: { parameters: [SessionId, number, string]; result: undefined }
-  finish: { parameters: [SessionId, FinishRequest]; result: CommittedPoint }
-  abandon: { parameters: [SessionId]; result: undefined }
+  open: { parameters: [OpenRequest]; result: LocalSession }
+  presentHistory: { parameters: [SessionRef, readonly RememberedPoint[]]; result: readonly Warning[] }
+  baseDigests: { parameters: [SessionRef, number, number, number]; result: Uint8Array }
+  /** The segment lies complete in the session's spool directory. */
+  sent: { parameters: [SessionRef, number, string]; result: undefined }
+  finish: { parameters: [SessionRef, FinishRequest]; result: CommittedPoint }
+  abandon: { parameters: [SessionRef]; result: undefined }
   metrics: { parameters: []; result: StoreTotals }
   stop: { parameters: []; result: undefined }
 }

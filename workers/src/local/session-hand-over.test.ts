@@ -4,14 +4,14 @@ import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
-import { ingestJobSchema, ingestQueue, type IngestJob } from '@strata/shared/queue/ingest-job.ts'
+import { ingestJobSchema, stagedQueue, type HandOverJob } from '@strata/shared/queue/ingest-job.ts'
 import { parseJob } from '@strata/shared/queue/jobs.ts'
 import { createSessionHandOver, removeSessionHandOver, segmentPathOf } from './session-hand-over.ts'
 
 const id = 'a'.repeat(32)
 const session = 'b'.repeat(32)
 const segmentFile = `${id}-1.segment`
-const job: IngestJob = { tenant: id, set: id, session, chain: id, segment: 0, segmentFile }
+const job: HandOverJob = { from: 'handOver', tenant: id, set: id, session, segment: 0, segmentFile, sealed: false }
 
 async function directoryFor(t: TestContext): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'strata-hand-over-'))
@@ -40,7 +40,7 @@ test('a directory that cannot be made has no room: its own is gone, or that of a
 })
 
 test('a job names nothing outside the hand-over directory of its worker', () => {
-  assert.deepEqual(parseJob(ingestQueue, ingestJobSchema, job), job)
+  assert.deepEqual(parseJob(stagedQueue, ingestJobSchema, job), job)
   const refused = [
     { session: '/etc' },
     { session: '..' },
@@ -54,6 +54,6 @@ test('a job names nothing outside the hand-over directory of its worker', () => 
     { segmentFile: 'key' },
   ]
   for (const members of refused) {
-    assert.throws(() => parseJob(ingestQueue, ingestJobSchema, { ...job, ...members }), { code: 'E_BUG' })
+    assert.throws(() => parseJob(stagedQueue, ingestJobSchema, { ...job, ...members }), { code: 'E_BUG' })
   }
 })

@@ -1,7 +1,7 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
-import type { IngestJob } from '@strata/shared/queue/ingest-job.ts'
+import type { HandOverJob } from '@strata/shared/queue/ingest-job.ts'
 
 /**
  * One session's part of the hand-over directory: its segments, which lie there only as long as the session runs. Jobs
@@ -13,7 +13,7 @@ export function sessionHandOver(directory: string, session: string): string {
 }
 
 /** Where a job's segment lies. */
-export function segmentPathOf(directory: string, { session, segmentFile }: IngestJob): string {
+export function segmentPathOf(directory: string, { session, segmentFile }: HandOverJob): string {
   return join(sessionHandOver(directory, session), segmentFile)
 }
 

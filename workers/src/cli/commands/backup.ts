@@ -1,4 +1,4 @@
-import { backupSet, type BackupOutcome, type BackupProgress } from '@strata/agent/backup.ts'
+import { backupSet, type BackupOutcome } from '@strata/agent/backup.ts'
 import type { Warning } from '@strata/shared/format/manifest.ts'
 import type { StoreTotals } from '@strata/shared/store/decorators/metrics.ts'
 import { toStrataError } from '@strata/shared/errors.ts'
@@ -7,10 +7,8 @@ import { startLocalService, type LocalService } from '../../local/local-service.
 import { exitCodes, type Context, type ExitCode } from '../context.ts'
 import { parseBlockSize } from '../input/block-size.ts'
 import { parseSources, type NamedSource } from '../input/source.ts'
-import { formatBytes, formatCount, formatDuration, formatPercent, formatRate, shownIdChars } from '../output/bytes.ts'
-import { noProgress, type Progress } from '../output/progress.ts'
-import type { Reporter } from '../output/reporter.ts'
-import { factLines } from '../output/table.ts'
+import { reportBackup } from '../output/backup-report.ts'
+import { DiskProgress } from '../output/disk-progress.ts'
 import { requireStoreUrl } from '../settings.ts'
 import { withStore } from '../store.ts'
 import { openGivenTenant } from '../unlock.ts'
@@ -57,7 +55,7 @@ export async function backup(
       reporter.warning(`the requests to the store are not known: ${toStrataError(error).message}`)
       return null
     })
-    report(context, outcome, requests, Math.round(clock.monotonicMs() - startedMs))
+    reportBackup(context, outcome, requests, Math.round(clock.monotonicMs() - startedMs))
     return exitCodes.success
   } finally {
     // What ended a run is not hidden by what ends its service, and a point is a point.
@@ -91,7 +89,7 @@ async function runBackup(
   onWarning: (warning: Warning) => void,
 ): Promise<BackupOutcome> {
   const { settings, clock, signal, reporter } = context
-  const progress = new DiskProgress(context, sources)
+  const progress = new DiskProgress(reporter, sources)
   try {
     return await backupSet({
       uplink: { open: async (request) => (await service.running()).uplink.open(request) },
@@ -111,40 +109,6 @@ async function runBackup(
     })
   } finally {
     progress.end()
-  }
-}
-
-/** Disks are read one after the other, and each has a bar of its own. */
-class DiskProgress {
-  readonly #reporter: Reporter
-  readonly #disks: readonly string[]
-  #disk: string | undefined
-  #progress: Progress = noProgress
-
-  constructor({ reporter }: Context, sources: readonly NamedSource[]) {
-    this.#reporter = reporter
-    this.#disks = sources.map(({ name }) => name)
-  }
-
-  update({ disk, pass, bytesDone, bytesTotal, changedBytes }: Extract<BackupProgress, { phase: 'scan' }>): void {
-    if (disk !== this.#disk) {
-      this.end()
-      this.#disk = disk
-      this.#progress = this.#reporter.progress(this.#label(disk))
-    }
-    const again = pass > 1 ? `, pass ${String(pass)}` : ''
-    const detail = `${formatBytes(changedBytes)} changed${again}`
-    this.#progress.update({ doneBytes: bytesDone, totalBytes: bytesTotal, detail })
-  }
-
-  end(): void {
-    this.#progress.end()
-  }
-
-  #label(disk: string): string {
-    const count = this.#disks.length
-    const place = count === 1 ? '' : ` (${String(this.#disks.indexOf(disk) + 1)} of ${String(count)})`
-    return `backup ${disk}${place}`
   }
 }
 
@@ -187,54 +151,4 @@ class ServiceOnDemand {
       },
     })
   }
-}
-
-function report({ reporter }: Context, outcome: BackupOutcome, requests: StoreTotals | null, durationMs: number): void {
-  const {
-    point,
-    set: setId,
-    setName,
-    chain,
-    kind,
-    disks,
-    base,
-    sizeBytes,
-    bytesRead,
-    changedBytes,
-    storedBytes,
-    ...others
-  } = outcome
-  const document = {
-    point,
-    set: setName,
-    setId,
-    chain,
-    kind,
-    base,
-    disks,
-    sizeBytes,
-    bytesRead,
-    changedBytes,
-    storedBytes,
-    ...others,
-    durationMs,
-    requests,
-  }
-  const share = changedBytes === 0 ? '' : `, ${formatPercent(storedBytes, changedBytes)} of what changed`
-  const asked = requests === null ? '' : `, ${formatCount(requests.requests, 'request')}`
-  reporter.result(
-    document,
-    factLines([
-      ['point', point],
-      ['set', `${setName}: ${disks.map(({ name }) => name).join(', ')}`],
-      [
-        'kind',
-        `${kind}${base === null ? '' : ` on ${base.point.slice(0, shownIdChars)}`}, chain ${chain.slice(0, shownIdChars)}`,
-      ],
-      ['size', `${formatBytes(sizeBytes)}, ${formatBytes(bytesRead)} of it read`],
-      ['changed', formatBytes(changedBytes)],
-      ['stored', `${formatBytes(storedBytes)}${share}${asked}`],
-      ['time', `${formatDuration(durationMs)}, ${formatRate(sizeBytes, durationMs)}`],
-    ]),
-  )
 }

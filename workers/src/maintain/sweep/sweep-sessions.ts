@@ -55,7 +55,7 @@ export async function sweepSessions({ repository, clock, signal }: SweepOptions)
   for await (const found of sessionsOf(repository)) {
     requireGoingOn(signal)
     try {
-      counts[await new SessionSweep(repository, found, clock, signal).run()] += 1
+      counts[await new SessionSweep(repository, found, signal).run(clock)] += 1
     } catch (error) {
       const known = toStrataError(error)
       if (!isAboutOneSession(known)) throw known
@@ -65,6 +65,14 @@ export async function sweepSessions({ repository, clock, signal }: SweepOptions)
   }
   const { cleared, published, kept, unreadable } = counts
   return { cleared, published, kept, unreadable, problem }
+}
+
+/**
+ * Gives a session up that is not over yet, as the sweep does with those that are. It stays as it is where it has become
+ * a point; where a worker goes on storing, the sweep finds the rest.
+ */
+export async function giveUpSession(repository: Repository, set: SetId, session: SessionId): Promise<void> {
+  await new SessionSweep(repository, { set, session, openedMs: undefined }, undefined).giveUp()
 }
 
 /** Else it is the store's trouble, or ours: the other sessions would fare no better. */
@@ -97,29 +105,36 @@ async function* sessionsOf({ store, tenant }: Repository): AsyncGenerator<FoundS
 class SessionSweep {
   readonly #repository: Repository
   readonly #found: FoundSession
-  readonly #clock: Clock
   readonly #signal: AbortSignal | undefined
   readonly #openName: string
   readonly #endName: string
 
-  constructor(repository: Repository, found: FoundSession, clock: Clock, signal: AbortSignal | undefined) {
+  constructor(repository: Repository, found: FoundSession, signal: AbortSignal | undefined) {
     this.#repository = repository
     this.#found = found
-    this.#clock = clock
     this.#signal = signal
     const place = repository.placeOf(found.set)
     this.#openName = sessionName(place, found.session)
     this.#endName = sessionEndName(place, found.session)
   }
 
-  async run(): Promise<Outcome> {
+  async run(clock: Clock): Promise<Outcome> {
     const { openedMs } = this.#found
     if (openedMs === undefined) return await this.#removeLoneEnd()
     // Most sessions of a busy tenant are young, and the listing says so: none of them costs a request.
     if ((await this.#repository.store.now()) - openedMs < sessionLifeMs) return 'kept'
     const open = await this.#readOpen()
     if (open === undefined) return 'gone'
-    if (!(await this.#isOver(open))) return 'kept'
+    if (!(await this.#isOver(open, clock))) return 'kept'
+    return await this.#end(open)
+  }
+
+  async giveUp(): Promise<Outcome> {
+    const open = await this.#readOpen()
+    return open === undefined ? 'gone' : await this.#end(open)
+  }
+
+  async #end(open: Session): Promise<Outcome> {
     const number = await this.#ownNumber(open)
     return isVoid(number) ? await this.#clear(open) : await this.#removeDocuments('published')
   }
@@ -149,9 +164,9 @@ class SessionSweep {
   }
 
   /** A clock that is wrong deletes nothing: it takes both. */
-  async #isOver({ expiresAt }: Session): Promise<boolean> {
+  async #isOver({ expiresAt }: Session, clock: Clock): Promise<boolean> {
     const expiresMs = Date.parse(expiresAt)
-    return (await this.#repository.store.now()) > expiresMs && this.#clock.nowMs() > expiresMs
+    return (await this.#repository.store.now()) > expiresMs && clock.nowMs() > expiresMs
   }
 
   /** What the session ended with: a point that a commit has published, or a void. */

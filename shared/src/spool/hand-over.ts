@@ -1,7 +1,7 @@
 import { stat, statfs } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
-import { segmentBytesMax, segmentBytesSmall, segmentsInFlightMax } from '@strata/shared/limits.ts'
+import { StrataError, systemErrorCode } from '../errors.ts'
+import { segmentBytesMax, segmentBytesSmall, segmentsInFlightMax } from '../limits.ts'
 import { createRunDirectory, type RunDirectory } from './run-directory.ts'
 
 /**

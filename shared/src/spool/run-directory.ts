@@ -1,7 +1,7 @@
 import { readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { lstat, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { systemErrorCode } from '@strata/shared/errors.ts'
+import { systemErrorCode } from '../errors.ts'
 
 /**
  * A directory for one run, which only this user can enter. It goes with its process, however that ends by itself; of

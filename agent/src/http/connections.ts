@@ -1,0 +1,39 @@
+import { readFileSync } from 'node:fs'
+import { rootCertificates } from 'node:tls'
+import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
+import { httpAgents, type HttpAgents } from '@strata/shared/store/http-transfer.ts'
+
+export interface ConnectionOptions {
+  /** PEM certificates of an authority of one's own, trusted beside those that everybody trusts. */
+  readonly caPath?: string | undefined
+  /** `http://` or `https://` URL; with user and password where it wants them. */
+  readonly proxy?: string | undefined
+}
+
+/** Connections to the service and the staging area. E_CONFIGURATION. */
+export function openConnections({ caPath, proxy }: ConnectionOptions): HttpAgents {
+  if (proxy !== undefined && !/^https?:$/.test(URL.canParse(proxy) ? new URL(proxy).protocol : '')) {
+    throw new StrataError('E_CONFIGURATION', 'the proxy is no http:// or https:// URL')
+  }
+  return httpAgents({
+    ...(caPath === undefined ? {} : { ca: [...rootCertificates, readCertificates(caPath)] }),
+    ...(proxy === undefined ? {} : { proxyEnv: { HTTP_PROXY: proxy, HTTPS_PROXY: proxy } }),
+  })
+}
+
+export function closeConnections({ http, https }: HttpAgents): void {
+  http.destroy()
+  https.destroy()
+}
+
+function readCertificates(path: string): string {
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (error) {
+    const reason = systemErrorCode(error) ?? String(error)
+    throw new StrataError('E_CONFIGURATION', `the certificates in ${path} cannot be read: ${reason}`, { cause: error })
+  }
+  if (text.includes('-----BEGIN CERTIFICATE-----')) return text
+  throw new StrataError('E_CONFIGURATION', `${path} holds no certificate in PEM form`)
+}

@@ -1,0 +1,157 @@
+import { backupSet, type BackupOutcome } from '@strata/agent/backup.ts'
+import { readIdentity } from '@strata/agent/identity/agent-identity.ts'
+import { connectToService, type ServiceConnection } from '@strata/agent/service/connect.ts'
+import { enrolMachine } from '@strata/agent/service/enrol.ts'
+import { StrataError } from '@strata/shared/errors.ts'
+import type { Warning } from '@strata/shared/format/manifest.ts'
+import { requireSetName } from '@strata/shared/set-name.ts'
+import { exitCodes, type Context, type ExitCode } from '../context.ts'
+import { parseBlockSize } from '../input/block-size.ts'
+import { parseSources, type NamedSource } from '../input/source.ts'
+import { reportBackup } from '../output/backup-report.ts'
+import { formatDuration } from '../output/bytes.ts'
+import { DiskProgress } from '../output/disk-progress.ts'
+import { factLines } from '../output/table.ts'
+
+export interface EnrollOptions {
+  readonly service: string
+  readonly token?: string
+  readonly name?: string
+  readonly ca?: string
+  readonly proxy?: string
+}
+
+/** `strata agent enroll`: makes this machine an endpoint of a service. */
+export async function enroll(context: Context, options: EnrollOptions): Promise<ExitCode> {
+  const { settings, reporter, clock, random, signal, env } = context
+  const token = options.token ?? env['STRATA_ENROLMENT_TOKEN']
+  if (token === undefined || token === '') {
+    throw new StrataError('E_USAGE', 'no enrolment token was given', {
+      hint: 'Make one with strata token create, and pass it with --token or in STRATA_ENROLMENT_TOKEN.',
+    })
+  }
+  const identity = await enrolMachine({
+    stateDirectory: settings.stateDirectory,
+    serviceUrl: serviceUrlFrom(options.service),
+    token: token.trim(),
+    name: options.name ?? context.hostName,
+    machineId: settings.machineId,
+    caFile: options.ca ?? null,
+    proxy: options.proxy ?? null,
+    clock,
+    random,
+    signal,
+  })
+  const { endpoint, endpointName, tenant, serviceUrl } = identity
+  reporter.result(
+    { endpoint, name: endpointName, tenant, service: serviceUrl },
+    factLines([
+      ['endpoint', `${endpointName} (${endpoint})`],
+      ['service', serviceUrl],
+    ]),
+  )
+  return exitCodes.success
+}
+
+/** http: or https:, with a path where a proxy wants one; never with a slash at its end. */
+function serviceUrlFrom(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  const isPlain = url?.search === '' && url.hash === '' && url.username === '' && url.password === ''
+  if (url === undefined || !isPlain || !/^https?:$/.test(url.protocol)) {
+    throw new StrataError('E_USAGE', 'the service is an http:// or https:// address, without a query')
+  }
+  return url.href.replace(/\/+$/, '')
+}
+
+export interface AgentRunOptions {
+  readonly set?: string
+  readonly full?: boolean
+  readonly differential?: boolean
+  readonly blockSize?: string
+  readonly allowChanging?: boolean
+}
+
+/** `strata agent run`: one backup of this endpoint, by way of its service. */
+export async function runAgent(
+  context: Context,
+  texts: readonly string[],
+  options: AgentRunOptions,
+): Promise<ExitCode> {
+  const { settings, clock, random, signal, reporter } = context
+  const startedMs = clock.monotonicMs()
+  const sources = parseSources(texts, context.workingDirectory)
+  const identity = await readIdentity(settings.stateDirectory)
+  const setName =
+    options.set === undefined ? identity.endpointName : requireSetName(`${identity.endpointName}@${options.set}`)
+  const connection = await connectToService({
+    identity,
+    machineId: settings.machineId,
+    clock,
+    random,
+    signal,
+    spoolDirectory: settings.handOverDirectory,
+    bytesPerSecondMax: settings.bytesPerSecondMax,
+    onWait: (error, delayMs) => {
+      reporter.note(`strata: ${error.code}: ${error.message}; again in ${formatDuration(delayMs)}`)
+    },
+  })
+  try {
+    const outcome = await backUp(context, connection, { sources, setName, options })
+    reportBackup(context, outcome, null, Math.round(clock.monotonicMs() - startedMs))
+    return exitCodes.success
+  } finally {
+    await connection.close()
+  }
+}
+
+interface AgentRun {
+  readonly sources: readonly NamedSource[]
+  readonly setName: string
+  readonly options: AgentRunOptions
+}
+
+const resumeNotes = {
+  'goes-on': 'goes on with the session that an earlier run has begun',
+  committed: 'the session of an earlier run has become a point meanwhile',
+  over: 'the session of an earlier run is over; this one begins anew',
+}
+
+async function backUp(
+  context: Context,
+  { uplink }: ServiceConnection,
+  { sources, setName, options }: AgentRun,
+): Promise<BackupOutcome> {
+  const { settings, clock, signal, reporter } = context
+  const progress = new DiskProgress(reporter, sources)
+  const told = new Set<string>()
+  const tell = ({ code, message }: Warning): void => {
+    const text = `${code}: ${message}`
+    if (!told.has(text)) reporter.warning(text)
+    told.add(text)
+  }
+  try {
+    const outcome = await backupSet({
+      uplink,
+      sources,
+      setName,
+      kind: options.full === true ? 'full' : options.differential === true ? 'differential' : 'auto',
+      ...(options.blockSize === undefined ? {} : { blockBytes: parseBlockSize(options.blockSize) }),
+      stateDirectory: settings.stateDirectory,
+      allowChanging: options.allowChanging === true,
+      clock,
+      signal,
+      onWarning: tell,
+      onResume: (what) => {
+        reporter.note(`strata: ${resumeNotes[what]}`)
+      },
+      onProgress: (state) => {
+        if (state.phase === 'scan') progress.update(state)
+        else reporter.log(`backup: ${state.phase}`)
+      },
+    })
+    outcome.warnings.forEach(tell)
+    return outcome
+  } finally {
+    progress.end()
+  }
+}

@@ -1,0 +1,98 @@
+import { createHash } from 'node:crypto'
+import { createWriteStream } from 'node:fs'
+import { mkdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Transform, type Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
+import { handOverFileBytesMax } from '@strata/shared/limits.ts'
+import type { UploadAnswer, UploadRequest } from '@strata/shared/protocol/wire.ts'
+import { removeSessionHandOver, sessionHandOver } from '../../local/session-hand-over.ts'
+import type { Admission } from '../admission.ts'
+import type { Gateway } from '../gateway.ts'
+import type { SessionRef } from '../live-sessions.ts'
+import { requireAdmitted } from './admitted.ts'
+import type { SegmentIntake } from './handlers.ts'
+
+/**
+ * Segments in the requests of agents, for stores without a staging area: through this host's hand-over directory to the
+ * workers of this host. A segment is acknowledged when its pack is stored.
+ */
+export class DirectIntake implements SegmentIntake {
+  readonly #handOverDirectory: string
+  readonly #admission: Admission
+  #files = 0
+
+  constructor(handOverDirectory: string, admission: Admission) {
+    this.#handOverDirectory = handOverDirectory
+    this.#admission = admission
+  }
+
+  async grant(gateway: Gateway, ref: SessionRef, segment: number, what: UploadRequest): Promise<UploadAnswer> {
+    const { tenant } = gateway.repository
+    await requireAdmitted(this.#admission, { tenant, session: ref.session, segment, bytes: what.bytes })
+    return { to: 'service' }
+  }
+
+  async staged(): Promise<void> {
+    return Promise.reject(new StrataError('E_REQUEST_INVALID', 'this service has no staging area'))
+  }
+
+  async receive(
+    gateway: Gateway,
+    ref: SessionRef,
+    segment: number,
+    body: Readable,
+    what: UploadRequest,
+  ): Promise<void> {
+    const { tenant } = gateway.repository
+    const upload = { tenant, session: ref.session, segment, bytes: what.bytes }
+    await requireAdmitted(this.#admission, upload)
+    const directory = sessionHandOver(this.#handOverDirectory, ref.session)
+    this.#files += 1
+    const segmentFile = `${ref.session}-${String(this.#files)}.segment`
+    const path = join(directory, segmentFile)
+    try {
+      await mkdir(directory, { recursive: true, mode: 0o700 })
+      await write(path, body, what)
+      const priority = await this.#admission.queued(upload)
+      await gateway.handedOver(ref, segment, { segmentFile, sealed: true, priority })
+    } finally {
+      await rm(path, { force: true })
+      await this.#admission.release(upload)
+    }
+  }
+
+  /** The session sends no more. */
+  async forget({ session }: SessionRef): Promise<void> {
+    await removeSessionHandOver(sessionHandOver(this.#handOverDirectory, session))
+  }
+}
+
+/** E_REQUEST_INVALID: not what was announced. E_HANDOVER_SPACE. */
+async function write(path: string, body: Readable, { bytes, sha256 }: UploadRequest): Promise<void> {
+  if (bytes < 1 || bytes > handOverFileBytesMax) {
+    throw new StrataError('E_LIMIT', `a segment of ${String(bytes)} bytes; at most ${String(handOverFileBytesMax)}`)
+  }
+  const hash = createHash('sha256')
+  let received = 0
+  const counted = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      received += chunk.length
+      hash.update(chunk)
+      done(received > bytes ? new StrataError('E_REQUEST_INVALID', 'more bytes than announced') : null, chunk)
+    },
+  })
+  try {
+    await pipeline(body, counted, createWriteStream(path, { flags: 'wx', mode: 0o600 }))
+  } catch (error) {
+    throw systemErrorCode(error) === 'ENOSPC' ? noSpace(path, error) : error
+  }
+  if (received !== bytes || hash.digest('hex') !== sha256) {
+    throw new StrataError('E_REQUEST_INVALID', 'the segment is not the one that the token was made for')
+  }
+}
+
+function noSpace(path: string, cause: unknown): StrataError {
+  return new StrataError('E_HANDOVER_SPACE', `a segment could not be written to ${path}: ENOSPC`, { cause })
+}

@@ -1,0 +1,48 @@
+import type { DiskDescription, PointKind, Warning } from '@strata/shared/format/manifest.ts'
+import { chainPointsMax } from '@strata/shared/limits.ts'
+import type { OpenRequest } from '@strata/shared/protocol/uplink.ts'
+import { readingBase } from '@strata/shared/repository/base-errors.ts'
+import { PointMap } from '@strata/shared/repository/point-map.ts'
+import { fullOf, latestPoint, latestSequence, type Point } from '@strata/shared/repository/points.ts'
+import type { Repository } from '@strata/shared/repository/repository.ts'
+import { describeNewDisks, judgeDisks } from './disk-rules.ts'
+
+/** What a session will be: which kind of point, on what base, with which blocks. */
+export interface SessionPlan {
+  readonly kind: PointKind
+  readonly base: Point | null
+  readonly map: PointMap | null
+  /** The set's newest sequence number; 0: none. */
+  readonly sequence: number
+  readonly disks: readonly DiskDescription[]
+  readonly warnings: readonly Warning[]
+}
+
+/** docs/decisions/0004-when-a-chain-ends.md. */
+export async function planSession(repository: Repository, request: OpenRequest): Promise<SessionPlan> {
+  const set = repository.setIdOf(request.setName)
+  const sequence = await latestSequence(repository, set)
+  if (request.kind === 'full') return newChain(request, sequence, [])
+  const latest = await readingBase(latestPoint(repository, set, sequence))
+  if (latest === undefined) {
+    const warning = {
+      code: 'W_NO_BASE',
+      message: `the set '${request.setName}' has no point yet, so this one is full`,
+    }
+    return newChain(request, sequence, request.kind === 'auto' ? [] : [warning])
+  }
+  const verdict = judgeDisks(latest.manifest, request.disks)
+  if (!verdict.continues) return newChain(request, sequence, [verdict.warning])
+  const base = request.kind === 'differential' ? await readingBase(fullOf(repository, latest)) : latest
+  const map = await readingBase(PointMap.open(repository, base))
+  if (map.root.keys.length >= chainPointsMax) {
+    const message = `the chain has ${String(map.root.keys.length)} data keys, so a new one begins`
+    return newChain(request, sequence, [{ code: 'W_CHAIN_LONG', message }])
+  }
+  const kind = request.kind === 'differential' ? 'differential' : 'incremental'
+  return { kind, base, map, sequence, disks: verdict.disks, warnings: verdict.warnings }
+}
+
+function newChain(request: OpenRequest, sequence: number, warnings: readonly Warning[]): SessionPlan {
+  return { kind: 'full', base: null, map: null, sequence, disks: describeNewDisks(request.disks), warnings }
+}

@@ -1,0 +1,137 @@
+import type { FastifyInstance } from 'fastify'
+import { readFile } from 'node:fs/promises'
+import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
+import { handOverQueue, stagedQueue, type IngestJob } from '@strata/shared/queue/ingest-job.ts'
+import { openStaging } from '@strata/shared/staging/open-staging.ts'
+import type { StagingArea } from '@strata/shared/staging/staging-area.ts'
+import { asId } from '@strata/shared/types.ts'
+import { Admission } from './gateway/admission.ts'
+import { ReplayGuard } from './gateway/auth/replay-guard.ts'
+import { authenticateWith } from './gateway/http/authenticate.ts'
+import { DirectIntake } from './gateway/http/direct-intake.ts'
+import { handlersOf, type SegmentIntake } from './gateway/http/handlers.ts'
+import { buildServer } from './gateway/http/server.ts'
+import { StagedIntake } from './gateway/http/staged-intake.ts'
+import { startService, type Service, type ServiceOptions } from './service.ts'
+
+export interface ServerOptions extends Omit<ServiceOptions, 'isAlone' | 'staging' | 'onIngested'> {
+  /** Where agents put segments; without one they send them to the gateway. */
+  readonly stagingUrl?: string | undefined
+  readonly listen: { readonly host: string; readonly port: number }
+  readonly tls?: { readonly certPath: string; readonly keyPath: string } | undefined
+}
+
+export interface RunningServer {
+  /** Where agents find the gateway; undefined: this process is none. */
+  readonly address: string | undefined
+  /** Lets requests and jobs that are under way end, then stops. */
+  close(): Promise<void>
+}
+
+/** A process of the service, with the roles it was given: the composition root of `strata serve`. */
+export async function startServer(options: ServerOptions): Promise<RunningServer> {
+  requirePossible(options)
+  const isGateway = options.roles.has('gateway')
+  const tls = isGateway && options.tls !== undefined ? await readTls(options.tls) : undefined
+  const staging = await openArea(options)
+  // The workers are told of it before it can be made.
+  const made: { admission?: Admission } = {}
+  const onIngested = async ({ from, tenant, session, segment }: IngestJob): Promise<void> => {
+    if (from === 'staging') await made.admission?.release({ tenant: asId(tenant), session: asId(session), segment })
+  }
+  const service = await startService({ ...options, isAlone: false, staging, onIngested })
+  const { own, shared } = service.places
+  const admission =
+    staging === undefined
+      ? new Admission(own, handOverQueue, options.random)
+      : new Admission(shared, stagedQueue, options.random)
+  made.admission = admission
+  const gateway = isGateway ? await startGateway(options, { service, admission, staging, tls }) : undefined
+  return {
+    address: gateway?.address,
+    close: async () => {
+      await gateway?.close()
+      await service.close()
+      admission.close()
+      await staging?.close()
+    },
+  }
+}
+
+function requirePossible({ roles, stagingUrl }: ServerOptions): void {
+  if (!roles.has('gateway') || stagingUrl !== undefined || roles.has('ingest')) return
+  const message = 'a gateway without a staging area hands segments to workers in its own process'
+  throw new StrataError('E_CONFIGURATION', message, {
+    hint: 'Give it the role ingest as well, or a staging area with --staging.',
+  })
+}
+
+async function openArea(options: ServerOptions): Promise<StagingArea | undefined> {
+  const { stagingUrl, env, clock, random: randomBytes, onRetry, signal } = options
+  if (stagingUrl === undefined) return undefined
+  const staging = await openStaging(stagingUrl, { env, clock, randomBytes, onRetry, signal })
+  await staging.probe()
+  return staging
+}
+
+interface GatewayParts {
+  readonly service: Service
+  readonly admission: Admission
+  readonly staging: StagingArea | undefined
+  readonly tls: Tls | undefined
+}
+
+interface RunningGateway {
+  readonly address: string
+  close(): Promise<void>
+}
+
+async function startGateway(options: ServerOptions, parts: GatewayParts): Promise<RunningGateway> {
+  const { clock, random, onNote, listen } = options
+  const { service, admission, staging, tls } = parts
+  const replayGuard = new ReplayGuard(service.places.shared)
+  const intake: SegmentIntake =
+    staging === undefined
+      ? new DirectIntake(service.handOver.path, admission)
+      : new StagedIntake({ staging, admission, random })
+  const server = await buildServer({
+    authenticate: authenticateWith({ tenants: service.tenants, replayGuard, clock }),
+    handlers: handlersOf({ gatewayOf: (tenant) => service.gatewayOf(tenant), intake }),
+    tls,
+    ...(onNote === undefined ? {} : { onRefusal: onNote }),
+  })
+  const close = async (): Promise<void> => {
+    await server.close()
+    replayGuard.close()
+  }
+  return { address: await listenOn(server, listen), close }
+}
+
+async function listenOn(server: FastifyInstance, { host, port }: ServerOptions['listen']): Promise<string> {
+  try {
+    return await server.listen({ host, port })
+  } catch (error) {
+    const reason = systemErrorCode(error) ?? String(error)
+    throw new StrataError('E_CONFIGURATION', `the gateway cannot listen on ${host} port ${String(port)}: ${reason}`, {
+      cause: error,
+    })
+  }
+}
+
+interface Tls {
+  readonly cert: string
+  readonly key: string
+}
+
+async function readTls({ certPath, keyPath }: NonNullable<ServerOptions['tls']>): Promise<Tls> {
+  return { cert: await readPem(certPath), key: await readPem(keyPath) }
+}
+
+async function readPem(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    const reason = systemErrorCode(error) ?? String(error)
+    throw new StrataError('E_CONFIGURATION', `${path} cannot be read: ${reason}`, { cause: error })
+  }
+}
