@@ -130,6 +130,13 @@ export const errorCatalogue = {
     'Make the state directory writable and free space on it, or name another with STRATA_STATE.',
   ),
 
+  // policies
+  E_POLICY_INVALID: permanent('Correct what the message lists, and apply the policy again.'),
+  E_POLICY_NEWER: permanent(
+    'The policy was written for a newer Strata. Upgrade this one; until then it keeps to the last policy it understood.',
+  ),
+  E_POLICY_MISSING: permanent('There is none yet. Make one with strata policy apply FILE.'),
+
   // sessions, queue, workers
   E_SESSION_UNKNOWN: permanent('Start the backup again.'),
   E_SEGMENTS_MISSING: permanent('Not every segment was stored; nothing was published. Run the backup again.'),
