@@ -15,7 +15,8 @@ import { thisMachine } from './machine.ts'
 import { SessionJournal } from './resume/session-journal.ts'
 import { Passes, type PassProgress, type PassResult } from './passes.ts'
 import { SendQueue } from './send/send-queue.ts'
-import { makeStateDirectory, SetState, type DigestsFrom } from './track/base-digests.ts'
+import { makeStateDirectory } from './state-directory.ts'
+import { SetState, type DigestsFrom } from './track/base-digests.ts'
 
 /**
  * A backup of a set, from the endpoint's side: open → scan and send, until nothing changed meanwhile → finish → keep

@@ -180,6 +180,12 @@ export const errorCatalogue = {
   E_MACHINE_UNKNOWN: permanent(
     'Nothing tells this machine from others. On Linux run systemd-machine-id-setup, and see that /etc/machine-id can be read.',
   ),
+  // policies
+  E_POLICY_INVALID: permanent('Correct what the message lists, and apply the policy again.'),
+  E_POLICY_NEWER: permanent(
+    'The policy was written for a newer Strata. Upgrade this one; until then it keeps to the last policy it understood.',
+  ),
+  E_POLICY_MISSING: permanent('There is none yet. Make one with strata policy apply FILE.'),
 
   // sessions, queue, workers
   E_SESSION_UNKNOWN: permanent('Start the backup again.'),

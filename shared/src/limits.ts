@@ -300,6 +300,43 @@ export const timestampStepMs = 20
 /** The step of file systems that keep whole seconds only. */
 export const timestampCoarseStepMs = 2000
 
+// ── policies and schedules ─────────────────────────────────────────────────────────────────────────────────────────
+export const policyBytesMax = 64 * KiB
+/** Names in `requires`. */
+export const policyFeaturesMax = 64
+export const policyFeatureCharsMax = 64
+export const policyProblemsMax = 50
+export const cronCharsMax = 200
+export const timeZoneCharsMax = 64
+/** What is kept at hand of time zones, and of days in them. */
+export const timeZonesKeptMax = 16
+export const wallDaysKeptMax = 64
+/** No schedule runs more often, by interval or by cron. */
+export const scheduleIntervalMsMin = 5 * 60_000
+export const scheduleIntervalMsMax = 366 * 24 * 3600_000
+export const scheduleJitterMsMax = 12 * 3600_000
+/** 29 February can be eight years away. */
+export const cronSearchDaysMax = 3000
+/** Missed runs are counted up to this. */
+export const scheduleMissedRunsMax = 100
+/** A run that begins later than this was missed; `missed: 'skip'` leaves it out. */
+export const scheduleLateMsMax = 15 * 60_000
+/** How often a run is begun for one scheduled time, when the process dies in the middle of it. */
+export const scheduleAttemptsMax = 3
+/**
+ * When the clock goes back by no more than this, no scheduled time is run again. When it goes back further, what was run
+ * in between does not count: it was wrong for so long that nothing would be backed up for days.
+ */
+export const clockStepBackHeldMsMax = 26 * 3600_000
+/** Runs that an endpoint remembers, so that none is run twice. */
+export const scheduleRunsRememberedMax = 512
+/** A keeper looks at the clock this often at least: a machine that was asleep wakes, a clock is set. */
+export const scheduleSleepMsMax = 60_000
+export const scheduleSleepMsMin = 1000
+export const scheduleStateBytesMax = 512 * KiB
+/** A clock that shows more, the year 9999, is taken to show this. */
+export const clockMsMax = 253_402_300_799_999
+
 // ── command line ───────────────────────────────────────────────────────────────────────────────────────────────────
 export const progressRedrawIntervalMs = 100
 /** Where progress goes to a log, a line of it this often. */
@@ -389,4 +426,15 @@ invariant(requestTokenCharsMax >= Math.ceil((requestTargetCharsMax * 4) / 3) + 1
 invariant(
   endpointRecheckMs < endpointMissingMsMax && endpointMissingMsMax < endpointCacheMsMax,
   'a machine that was just enrolled is known before a revoked one is forgotten',
+)
+invariant(scheduleSleepMsMin <= scheduleSleepMsMax, 'a keeper sleeps between its bounds')
+invariant(scheduleSleepMsMax < scheduleLateMsMax, 'a run is not missed because the keeper slept')
+invariant(scheduleSleepMsMax < scheduleIntervalMsMin, 'the keeper sees each scheduled time on its own')
+invariant(
+  scheduleRunsRememberedMax * scheduleIntervalMsMin > clockStepBackHeldMsMax,
+  'whatever was run while the clock is held against going back is remembered',
+)
+invariant(
+  scheduleStateBytesMax >= 2 * policyBytesMax + scheduleRunsRememberedMax * 256,
+  'the policy and all runs that are remembered fit the state of the schedule',
 )

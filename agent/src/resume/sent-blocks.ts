@@ -4,7 +4,7 @@ import { digestBytes } from '@strata/shared/format/digest.ts'
 import { diskCounts } from '@strata/shared/format/root.ts'
 import type { SegmentEntry } from '@strata/shared/format/segment.ts'
 import { pageEntriesMax } from '@strata/shared/limits.ts'
-import { stateUnwritable } from '../track/digest-file-writer.ts'
+import { stateUnwritable } from '../state-directory.ts'
 import type { DigestReference } from '../track/digest-reference.ts'
 
 /**

@@ -10,7 +10,7 @@ import type { SegmentEntry } from '@strata/shared/format/segment.ts'
 import { disksPerSetMax, pointsPerSetMax } from '@strata/shared/limits.ts'
 import type { OpenedSession } from '@strata/shared/protocol/uplink.ts'
 import { lockFile, type FileLock } from '@strata/shared/system/file-lock.ts'
-import { stateUnwritable } from '../track/digest-file-writer.ts'
+import { stateUnwritable } from '../state-directory.ts'
 import { SentBlocks } from './sent-blocks.ts'
 
 /**

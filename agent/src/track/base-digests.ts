@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasCode, systemErrorCode } from '@strata/shared/errors.ts'
 import { equalBytes } from '@strata/shared/format/bytes.ts'
@@ -6,9 +6,9 @@ import type { DiskDescription, Warning } from '@strata/shared/format/manifest.ts
 import { disksPerSetMax, temporaryFileLifeMs } from '@strata/shared/limits.ts'
 import type { OpenedSession, RememberedPoint } from '@strata/shared/protocol/uplink.ts'
 import type { SetId } from '@strata/shared/types.ts'
+import { makeStateDirectory, stateUnwritable } from '../state-directory.ts'
 import { diskMark, type DigestFileHeader } from './digest-file.ts'
 import { DigestFile, readDigestFileHeader, type DigestPages } from './digest-file-reader.ts'
-import { stateUnwritable } from './digest-file-writer.ts'
 import { MapReference, noReference, type DigestReference } from './digest-reference.ts'
 
 /** `<state>/sets/<set>`: what the agent remembers of a set. */
@@ -84,14 +84,6 @@ function headerIfWhole(path: string): DigestFileHeader | null {
   } catch (error) {
     if (!isDamage(error)) throw error
     return null
-  }
-}
-
-export function makeStateDirectory(path: string): void {
-  try {
-    mkdirSync(path, { recursive: true, mode: 0o700 })
-  } catch (error) {
-    throw stateUnwritable(path, error)
   }
 }
 

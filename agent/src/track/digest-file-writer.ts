@@ -1,8 +1,9 @@
 import { closeSync, fsyncSync, ftruncateSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { invariant, StrataError, systemErrorCode } from '@strata/shared/errors.ts'
+import { invariant } from '@strata/shared/errors.ts'
 import { digestBytes, sealedHash } from '@strata/shared/format/digest.ts'
 import { pageEntriesMax } from '@strata/shared/limits.ts'
+import { stateUnwritable, syncDirectory } from '../state-directory.ts'
 import {
   bytesOfPage,
   digestFileShape,
@@ -129,22 +130,5 @@ export class DigestFileWriter implements DigestSink {
     } catch (error) {
       throw stateUnwritable(this.#path, error)
     }
-  }
-}
-
-export function stateUnwritable(path: string, error: unknown): StrataError {
-  if (error instanceof StrataError) return error
-  const reason = systemErrorCode(error) ?? String(error)
-  return new StrataError('E_STATE_UNWRITABLE', `${path} could not be written: ${reason}`, { cause: error })
-}
-
-/** A new name is durable only with its directory; not every system can open one. */
-function syncDirectory(path: string): void {
-  if (process.platform === 'win32') return
-  const fd = openSync(path, 'r')
-  try {
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
   }
 }

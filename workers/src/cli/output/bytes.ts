@@ -1,3 +1,5 @@
+import { offsetMs, wallTime } from '@strata/shared/policy/wall-time.ts'
+
 /** Sizes, rates and durations as people read them. Programs get plain numbers, in --json. */
 const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const
 const step = 1024
@@ -58,6 +60,20 @@ export function formatInstant(iso: string): string {
   const time = [instant.getHours(), instant.getMinutes(), instant.getSeconds()].map(twoDigits).join(':')
   return `${day} ${time}`
 }
+
+/** `2026-11-23 01:03:20 +01:00`, in the given time zone. */
+export function formatInstantIn(zone: string, instantMs: number): string {
+  const aheadMinutes = offsetMs(zone, instantMs) / msPerMinute
+  const wall = new Date(wallTime(zone, instantMs)).toISOString()
+  const [hours, minutes] = [
+    Math.floor(Math.abs(aheadMinutes) / minutesPerHour),
+    Math.abs(aheadMinutes) % minutesPerHour,
+  ]
+  const ahead = `${aheadMinutes < 0 ? '-' : '+'}${twoDigits(hours)}:${twoDigits(minutes)}`
+  return `${wall.slice(0, 'YYYY-MM-DD'.length)} ${wall.slice('YYYY-MM-DDT'.length, 'YYYY-MM-DDTHH:MM:SS'.length)} ${ahead}`
+}
+
+const msPerMinute = 60_000
 
 function shortDecimal(value: number): string {
   return value >= 100 ? value.toFixed(0) : value.toFixed(1)
