@@ -40,11 +40,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     if (from === 'staging') await made.admission?.release({ tenant: asId(tenant), session: asId(session), segment })
   }
   const service = await startService({ ...options, isAlone: false, staging, onIngested })
-  const { own, shared } = service.places
-  const admission =
-    staging === undefined
-      ? new Admission(own, handOverQueue, options.random)
-      : new Admission(shared, stagedQueue, options.random)
+  // Shared also where queues are not: what one gateway has granted may be sent to another one.
+  const queue = staging === undefined ? handOverQueue : stagedQueue
+  const admission = new Admission(service.places.shared, queue, options.random)
   made.admission = admission
   const gateway = isGateway ? await startGateway(options, { service, admission, staging, tls }) : undefined
   return {
