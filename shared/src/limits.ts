@@ -252,6 +252,12 @@ export const sweepListingsMax = 8
 export const commitsAtOnceMax = 4
 /** How long a commit waits before it looks again for packs of staged segments. */
 export const commitPendingDelayMs = 250
+/** How often a process with the role maintain looks whether Redis still has what it had. */
+export const maintainBeatMs = 5000
+/** How often dead sessions are looked for, and jobs given again that may have been lost. */
+export const maintainIntervalMs = 3600_000
+/** Staged segments of a session that is over stay this long: an upload may be on its way. */
+export const stagedLeftLifeMs = 2 * 3600_000
 /** Sessions whose documents a worker keeps at hand. */
 export const ingestSessionsKeptMax = 256
 /** Sessions that a gateway keeps at hand for each tenant; what it forgets it reads again. */
