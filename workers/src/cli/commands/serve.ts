@@ -96,7 +96,7 @@ const never = new Promise<never>(() => undefined)
 
 async function interrupted(signal: AbortSignal): Promise<undefined> {
   if (signal.aborted) return undefined
-  return await new Promise<undefined>((resolve) => {
+  await new Promise<undefined>((resolve) => {
     signal.addEventListener(
       'abort',
       () => {
@@ -104,5 +104,5 @@ async function interrupted(signal: AbortSignal): Promise<undefined> {
       },
       { once: true },
     )
-  })
+  });
 }
