@@ -264,6 +264,13 @@ export const ingestSessionsKeptMax = 256
 export const gatewaySessionsKeptMax = 256
 /** How often a service looks for keyrings of tenants that it does not know. */
 export const keyringsLookedForIntervalMs = 5000
+/** A policy is taken up by gateways within this time, and by agents with their next question. */
+export const policyCacheMsMax = 30_000
+/** How often an agent that runs by schedule asks for the policy. */
+export const policyAskedIntervalMs = 15 * 60_000
+/** A run by schedule that failed for what may pass is tried so often, with pauses, before it waits for its next time. */
+export const runAttemptsMax = 4
+export const runRetryDelayMs = 10 * 60_000
 /** Of a request that is no segment. */
 export const gatewayBodyBytesMax = 1 * MiB
 /** Without a byte for this long a connection of the gateway is ended. */

@@ -5,6 +5,7 @@ import type { UploadAnswer } from '@strata/shared/protocol/wire.ts'
 import { signRequest } from '@strata/shared/protocol/request-token.ts'
 import { createHandOver } from '@strata/shared/spool/hand-over.ts'
 import { TokenBucket } from '@strata/shared/store/decorators/bandwidth.ts'
+import type { HttpAgents } from '@strata/shared/store/http-transfer.ts'
 import { closeConnections, openConnections } from '../http/connections.ts'
 import type { AgentIdentity } from '../identity/agent-identity.ts'
 import { machineFingerprint } from '../identity/machine-fingerprint.ts'
@@ -14,20 +15,45 @@ import { HttpUplink } from './http-uplink.ts'
 import type { ServerEvent } from './server-events.ts'
 import { ServiceClient, type SentFile } from './service-client.ts'
 
-export interface ConnectOptions {
+export interface ClientOptions {
   readonly identity: AgentIdentity
-  /** See `machineFingerprint`. */
-  readonly machineId?: string | undefined
   readonly clock: Clock
   readonly random: RandomBytes
-  /** Where segments are put together; else in memory, or the directory for temporary files. */
-  readonly spoolDirectory?: string | undefined
-  /** Of segments on their way, on average. */
-  readonly bytesPerSecondMax?: number | undefined
   readonly outageMsMax?: number | undefined
   readonly signal?: AbortSignal | undefined
   /** Told why the service is waited for, and for how long, before each further try. */
   readonly onWait?: ((error: StrataError, delayMs: number) => void) | undefined
+}
+
+export interface OpenClient {
+  readonly client: ServiceClient
+  readonly agents: HttpAgents
+}
+
+/** For questions only. Ends with `closeConnections(agents)`. E_CONFIGURATION. */
+export function openClient(options: ClientOptions): OpenClient {
+  const { identity, clock, random, signal, onWait, outageMsMax } = options
+  const agents = openConnections({ caPath: identity.caFile ?? undefined, proxy: identity.proxy ?? undefined })
+  const client = new ServiceClient({
+    address: identity.serviceUrl,
+    agents,
+    sign: async (parts, nowMs) => await signRequest(identity, parts, nowMs, random),
+    clock,
+    random,
+    signal,
+    onWait,
+    ...(outageMsMax === undefined ? {} : { outageMsMax }),
+  })
+  return { client, agents }
+}
+
+export interface ConnectOptions extends ClientOptions {
+  /** See `machineFingerprint`. */
+  readonly machineId?: string | undefined
+  /** Where segments are put together; else in memory, or the directory for temporary files. */
+  readonly spoolDirectory?: string | undefined
+  /** Of segments on their way, on average. */
+  readonly bytesPerSecondMax?: number | undefined
   readonly onProgress?: ((event: ServerEvent) => void) | undefined
 }
 
@@ -40,18 +66,8 @@ export interface ServiceConnection {
 
 /** Errors: E_CONFIGURATION, E_HANDOVER_SPACE, E_MACHINE_UNKNOWN. The service is not asked yet. */
 export async function connectToService(options: ConnectOptions): Promise<ServiceConnection> {
-  const { identity, clock, random, signal, onWait, onProgress, bytesPerSecondMax, outageMsMax } = options
-  const agents = openConnections({ caPath: identity.caFile ?? undefined, proxy: identity.proxy ?? undefined })
-  const client = new ServiceClient({
-    address: identity.serviceUrl,
-    agents,
-    sign: async (parts, nowMs) => await signRequest(identity, parts, nowMs, random),
-    clock,
-    random,
-    signal,
-    onWait,
-    ...(outageMsMax === undefined ? {} : { outageMsMax }),
-  })
+  const { clock, random, signal, onProgress, bytesPerSecondMax } = options
+  const { client, agents } = openClient(options)
   const spool = await createHandOver(options.spoolDirectory)
   const sealer = new SegmentSealer()
   const bucket = bytesPerSecondMax === undefined ? undefined : new TokenBucket(bytesPerSecondMax, clock, signal)

@@ -33,6 +33,7 @@ import { giveUpSession } from '../maintain/sweep/sweep-sessions.ts'
 import { cutHistory } from './cut-history.ts'
 import type { JobQueues } from './job-queues.ts'
 import { LiveSessions, type LiveSession, type SessionRef } from './live-sessions.ts'
+import { PolicyDirectory } from './policy-directory.ts'
 import { planSession, type SessionPlan } from './plan-session.ts'
 
 export interface GatewayParts {
@@ -65,6 +66,7 @@ export interface HandedOver {
  */
 export class Gateway {
   readonly repository: Repository
+  readonly policies: PolicyDirectory
   readonly #queues: JobQueues
   readonly #clock: Clock
   readonly #segmentBytesMax: number
@@ -73,6 +75,7 @@ export class Gateway {
 
   constructor({ repository, queues, clock, segmentBytesMax, isAlone }: GatewayParts) {
     this.repository = repository
+    this.policies = new PolicyDirectory(repository, clock)
     this.#queues = queues
     this.#clock = clock
     this.#segmentBytesMax = segmentBytesMax

@@ -104,5 +104,5 @@ async function interrupted(signal: AbortSignal): Promise<undefined> {
       },
       { once: true },
     )
-  });
+  })
 }

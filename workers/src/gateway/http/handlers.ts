@@ -66,6 +66,11 @@ export function handlersOf({ gatewayOf, intake }: HandlerParts): Handlers {
         endpointName: document.name,
       }
     },
+    policy: async (call) => {
+      const found = await (await of(call)).policies.latest()
+      if (found === undefined) return { policy: null }
+      return { policy: { id: found.id, version: found.version, document: found.document.body } }
+    },
     open: async (call) => {
       const { attempt, machineFingerprint, ...request } = call.body as OpenRequest & OpenExtras
       const gateway = await of(call)
