@@ -12,7 +12,6 @@ import { machineFingerprint } from '../identity/machine-fingerprint.ts'
 import { SegmentSealer } from '../send/seal-segment.ts'
 import { uploadFile } from '../send/upload.ts'
 import { HttpUplink } from './http-uplink.ts'
-import type { ServerEvent } from './server-events.ts'
 import { ServiceClient, type SentFile } from './service-client.ts'
 
 export interface ClientOptions {
@@ -54,7 +53,8 @@ export interface ConnectOptions extends ClientOptions {
   readonly spoolDirectory?: string | undefined
   /** Of segments on their way, on average. */
   readonly bytesPerSecondMax?: number | undefined
-  readonly onProgress?: ((event: ServerEvent) => void) | undefined
+  /** Hears how many segments the service still has to pack before it can make the point. */
+  readonly onPending?: ((segments: number) => void) | undefined
 }
 
 export interface ServiceConnection {
@@ -66,7 +66,7 @@ export interface ServiceConnection {
 
 /** Errors: E_CONFIGURATION, E_HANDOVER_SPACE, E_MACHINE_UNKNOWN. The service is not asked yet. */
 export async function connectToService(options: ConnectOptions): Promise<ServiceConnection> {
-  const { clock, random, signal, onProgress, bytesPerSecondMax } = options
+  const { clock, random, signal, onPending, bytesPerSecondMax } = options
   const { client, agents } = openClient(options)
   const spool = await createHandOver(options.spoolDirectory)
   const sealer = new SegmentSealer()
@@ -89,7 +89,7 @@ export async function connectToService(options: ConnectOptions): Promise<Service
       // Whether it is there is for the service to say: an answer may have been lost, and stores differ in what they say.
       return outcome.kind === 'refused' ? outcome.error : undefined
     },
-    onProgress,
+    onPending,
   })
   return {
     client,

@@ -37,7 +37,8 @@ export interface HttpUplinkParts {
     file: SentFile,
     grant: Extract<UploadAnswer, { to: 'staging' }>,
   ) => Promise<StrataError | undefined>
-  readonly onProgress?: ((event: ServerEvent) => void) | undefined
+  /** Hears how many segments the service still has to pack before it can make the point. */
+  readonly onPending?: ((segments: number) => void) | undefined
 }
 
 /** The service, over HTTP. What it answers may come from another gateway with each request. */
@@ -179,10 +180,13 @@ class HttpSession implements OpenedSession {
 
   async #outcomeOnce(attempt: number): Promise<CommittedPoint> {
     const query = { after: this.sequenceAtOpen, attempt }
-    const { client, onProgress } = this.#parts
+    const { client, onPending } = this.#parts
+    let pending = 0
     const last = await client.lastEvent(routes.events, { params: this.#params, query }, (event) => {
       if (event.event === 'committed' || event.event === 'failed') return true
-      onProgress?.(event)
+      const { segmentsPending } = event.data as { segmentsPending?: unknown }
+      if (typeof segmentsPending === 'number' && segmentsPending !== pending) onPending?.(segmentsPending)
+      pending = Number(segmentsPending)
       return false
     })
     if (last === undefined) {

@@ -13,7 +13,7 @@ import { exitCodes, type Context, type ExitCode } from '../context.ts'
 import { parseBlockSize } from '../input/block-size.ts'
 import { parseSources, type NamedSource } from '../input/source.ts'
 import { reportBackup } from '../output/backup-report.ts'
-import { formatDuration } from '../output/bytes.ts'
+import { formatCount, formatDuration } from '../output/bytes.ts'
 import { DiskProgress } from '../output/disk-progress.ts'
 import { factLines } from '../output/table.ts'
 
@@ -105,6 +105,9 @@ async function runOnce(context: Context, run: AgentRun, policyBytesPerSecondMax:
     signal,
     spoolDirectory: settings.handOverDirectory,
     bytesPerSecondMax: limits.length === 0 ? undefined : Math.min(...limits),
+    onPending: (segments) => {
+      reporter.note(`strata: the service has everything; ${formatCount(segments, 'segment')} wait for its workers`)
+    },
     onWait: (error, delayMs) => {
       reporter.note(`strata: ${error.code}: ${error.message}; again in ${formatDuration(delayMs)}`)
     },
