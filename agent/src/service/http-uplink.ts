@@ -169,11 +169,17 @@ class HttpSession implements OpenedSession {
     const attempt = this.#finishes
     const { client } = this.#parts
     await client.ask(routes.end, { params: this.#params, body: toWireEnd(end, attempt) })
-    // A stream that breaks says nothing of the point: it is asked for again, from whichever gateway there is.
-    return await this.outcome(attempt)
+    try {
+      return await this.outcome(attempt)
+    } catch (error) {
+      throw hasCode(error, 'E_INTERRUPTED', 'E_SERVICE_UNREACHABLE') ? withoutUs(error) : error
+    }
   }
 
-  /** What becomes of a session whose end the service has been told. */
+  /**
+   * What becomes of a session whose end the service has been told. A stream that breaks says nothing of it: it is asked
+   * for again, from whichever gateway there is.
+   */
   async outcome(attempt: number): Promise<CommittedPoint> {
     return await this.#parts.client.patiently(() => this.#outcomeOnce(attempt))
   }
@@ -203,6 +209,15 @@ class HttpSession implements OpenedSession {
   get #params(): { set: string; session: string } {
     return { set: this.set, session: this.session }
   }
+}
+
+/** Nothing that this machine has is needed any more. */
+function withoutUs(error: StrataError): StrataError {
+  const message = `${error.message}; the service has everything and makes the point by itself`
+  return new StrataError(error.code, message, {
+    cause: error,
+    hint: 'Look for the point with strata points where the store is, or run the backup again: it says what has become of this one.',
+  })
 }
 
 function committedIn({ data }: ServerEvent): CommittedPoint {
