@@ -5,6 +5,7 @@ import { bytesInFlightInAllMax, handOverFileBytesMax } from '@strata/shared/limi
 import { handOverQueue, stagedQueue, type IngestJob } from '@strata/shared/queue/ingest-job.ts'
 import { openStaging } from '@strata/shared/staging/open-staging.ts'
 import type { StagingArea } from '@strata/shared/staging/staging-area.ts'
+import type { StoreTotals } from '@strata/shared/store/decorators/metrics.ts'
 import { asId } from '@strata/shared/types.ts'
 import { Admission } from './gateway/admission.ts'
 import { ReplayGuard } from './gateway/auth/replay-guard.ts'
@@ -25,6 +26,8 @@ export interface ServerOptions extends Omit<ServiceOptions, 'isAlone' | 'staging
 export interface RunningServer {
   /** Where agents find the gateway; undefined: this process is none. */
   readonly address: string | undefined
+  /** What this process has asked of the store; the staging area is not counted. */
+  metrics(): StoreTotals
   /** Lets requests and jobs that are under way end, then stops. */
   close(): Promise<void>
 }
@@ -50,6 +53,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const gateway = isGateway ? await startGateway(options, { service, admission, staging, tls }) : undefined
   return {
     address: gateway?.address,
+    metrics: () => service.metrics(),
     close: async () => {
       await gateway?.close()
       await service.close()
