@@ -45,6 +45,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   }
   const service = await startService({ ...options, isAlone: false, staging, onIngested })
   const { own, shared } = service.places
+  // Memory is each gateway's own; the staging area is everybody's.
   const admission =
     staging === undefined
       ? new Admission(own, handOverQueue, options.random, { bytesMax: bytesMaxOf(service) })
