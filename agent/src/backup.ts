@@ -13,7 +13,7 @@ import { requireDiskNames } from './disk-names.ts'
 import { forgetDigests, giveUp, isOfDigestFiles, isWorthKeeping } from './give-up.ts'
 import { thisMachine } from './machine.ts'
 import { SessionJournal } from './resume/session-journal.ts'
-import { Passes, type PassProgress, type PassResult } from './passes.ts'
+import { Passes, type PassOptions, type PassProgress, type PassResult } from './passes.ts'
 import { SendQueue } from './send/send-queue.ts'
 import { makeStateDirectory } from './state-directory.ts'
 import { SetState, type DigestsFrom } from './track/base-digests.ts'
@@ -156,7 +156,7 @@ class BackupRun {
         const state = new SetState(stateDirectory, session.set, clock.nowMs())
         await this.#presentHistory(session, state)
         await queue.fillGaps()
-        passes = this.#passes(session, state, pool, queue, earlier ? journal : null)
+        passes = this.#passes(session, state, pool, queue, { journal, isResumed: earlier })
         const result = await passes.run()
         this.#stop.signal.throwIfAborted()
         committed = await this.#finish(session, queue, result).catch((error: unknown) => {
@@ -224,7 +224,7 @@ class BackupRun {
     state: SetState,
     pool: ScanPool,
     queue: SendQueue,
-    earlier: SessionJournal | null,
+    resuming: Pick<PassOptions, 'journal' | 'isResumed'>,
   ): Passes {
     const { clock, allowChanging, onProgress } = this.#options
     session.disks.forEach(requireAddressable)
@@ -239,7 +239,7 @@ class BackupRun {
         treeDigestKey: session.treeDigestKey,
       },
       state,
-      earlier,
+      ...resuming,
       clock,
       allowChanging,
       onProgress: (progress) => onProgress?.({ phase: 'scan', ...progress }),

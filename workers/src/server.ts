@@ -1,9 +1,11 @@
 import type { FastifyInstance } from 'fastify'
 import { readFile } from 'node:fs/promises'
 import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
+import { bytesInFlightInAllMax, handOverFileBytesMax } from '@strata/shared/limits.ts'
 import { handOverQueue, stagedQueue, type IngestJob } from '@strata/shared/queue/ingest-job.ts'
 import { openStaging } from '@strata/shared/staging/open-staging.ts'
 import type { StagingArea } from '@strata/shared/staging/staging-area.ts'
+import type { StoreTotals } from '@strata/shared/store/decorators/metrics.ts'
 import { asId } from '@strata/shared/types.ts'
 import { Admission } from './gateway/admission.ts'
 import { ReplayGuard } from './gateway/auth/replay-guard.ts'
@@ -24,6 +26,8 @@ export interface ServerOptions extends Omit<ServiceOptions, 'isAlone' | 'staging
 export interface RunningServer {
   /** Where agents find the gateway; undefined: this process is none. */
   readonly address: string | undefined
+  /** What this process has asked of the store; the staging area is not counted. */
+  metrics(): StoreTotals
   /** Lets requests and jobs that are under way end, then stops. */
   close(): Promise<void>
 }
@@ -40,13 +44,17 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     if (from === 'staging') await made.admission?.release({ tenant: asId(tenant), session: asId(session), segment })
   }
   const service = await startService({ ...options, isAlone: false, staging, onIngested })
-  // Shared also where queues are not: what one gateway has granted may be sent to another one.
-  const queue = staging === undefined ? handOverQueue : stagedQueue
-  const admission = new Admission(service.places.shared, queue, options.random)
+  const { own, shared } = service.places
+  // Memory is each gateway's own; the staging area is everybody's.
+  const admission =
+    staging === undefined
+      ? new Admission(own, handOverQueue, options.random, { bytesMax: bytesMaxOf(service) })
+      : new Admission(shared, stagedQueue, options.random)
   made.admission = admission
   const gateway = isGateway ? await startGateway(options, { service, admission, staging, tls }) : undefined
   return {
     address: gateway?.address,
+    metrics: () => service.metrics(),
     close: async () => {
       await gateway?.close()
       await service.close()
@@ -54,6 +62,11 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       await staging?.close()
     },
   }
+}
+
+/** What lies in memory here must leave room for others; one segment always fits. */
+function bytesMaxOf({ handOver }: Service): number {
+  return Math.min(bytesInFlightInAllMax, Math.max(handOver.bytesMax, handOverFileBytesMax))
 }
 
 function requirePossible({ roles, stagingUrl }: ServerOptions): void {

@@ -1,0 +1,52 @@
+import type { UnevenResult } from '../results.ts'
+import type { RoundAnswer } from '../service/agents-process.ts'
+import { BenchService } from '../service/bench-service.ts'
+
+const KiB = 1024
+const MiB = 1024 * KiB
+
+/**
+ * Small backups of one tenant, one after the other: alone, and beside a tenant that sends fulls without pause. The
+ * endpoints of both would be machines of their own; here that of the large one runs with a low priority, so that what
+ * it takes of the processors is mostly what they have left.
+ */
+export async function measureUneven(
+  directory: string,
+  { small, largeBytes }: { readonly small: number; readonly largeBytes: number },
+  signal: AbortSignal,
+): Promise<UnevenResult> {
+  const service = await BenchService.start({ directory, tenants: ['small', 'large'], signal })
+  try {
+    await service.serve()
+    const few = { changedBlocks: 4, atOnce: 1, scanThreads: 1 }
+    const smalls = await service.agents('small', {
+      ...few,
+      prefix: 'small',
+      agents: small,
+      diskBytes: 8 * MiB,
+      blockBytes: 64 * KiB,
+    })
+    const large = await service.agents('large', {
+      ...few,
+      prefix: 'large',
+      agents: 1,
+      diskBytes: largeBytes,
+      blockBytes: 256 * KiB,
+    })
+    large.yieldToOthers()
+    const round = async (): Promise<number[]> =>
+      (await smalls.ask<RoundAnswer>('round')).backups.map(({ seconds }) => seconds)
+    await smalls.ask('round', { full: true })
+    // Half of what is measured alone comes before and half after, should the machine get slower meanwhile.
+    const before = await round()
+    await large.ask('beginWithoutPause')
+    const besideStartedMs = performance.now()
+    const beside = await round()
+    const besideSeconds = (performance.now() - besideStartedMs) / 1000
+    const sentBytes = await large.ask<number>('endWithoutPause')
+    const after = await round()
+    return { small, largeBytes, alone: [...before, ...after], beside, besideSeconds, sentBytes }
+  } finally {
+    await service.stop()
+  }
+}
