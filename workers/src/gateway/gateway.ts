@@ -161,7 +161,9 @@ export class Gateway {
       if (ended !== undefined) return { state: 'ended', setName, session: this.infoOf(live) }
       // It may have been cleared away with all of the session: what this gateway knows of it may be old.
       const published = await this.#findPublished(ref, live.document.sequenceAtOpen)
-      return published === undefined ? { state: 'open', setName, session: this.infoOf(live) } : committedState(published)
+      return published === undefined
+        ? { state: 'open', setName, session: this.infoOf(live) }
+        : committedState(published)
     } catch (error) {
       if (!hasCode(error, 'E_SESSION_UNKNOWN')) throw error
       return committedState(await this.#published(ref, after, error))
