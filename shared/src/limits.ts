@@ -241,6 +241,8 @@ export const abandonMsMax = 10_000
 export const serviceCloseMsMax = 8000
 /** When its parent is gone, the service process ends after this long, whatever hangs. */
 export const serviceEndMsMax = 10_000
+/** A command that is done ends after this long, whatever still hangs in its process. */
+export const programEndMsMax = 2000
 export const sessionLifeMs = 14 * 24 * 3600_000
 /** A sweep runs beside backups, and takes little of the store from them. */
 export const sweepDeletesInFlightMax = 4

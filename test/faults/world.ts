@@ -1,6 +1,7 @@
 import { readFile, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { systemClock, systemRandomBytes } from '@strata/shared/clock.ts'
+import { errorCatalogue, isErrorCode } from '@strata/shared/errors.ts'
 import { openStore } from '@strata/shared/store/open-store.ts'
 import type { ObjectStore } from '@strata/shared/store/object-store.ts'
 import { filesBelow, killOwn, Place, until, type Run } from '../end-to-end/place.ts'
@@ -243,14 +244,8 @@ function mountsOf({ rounds, agents }: Scenario, place: Place): string[] {
 /** A server that ends by itself says why, and it is no defect. */
 function problemsOfServer(index: number, ended: Run): string[] {
   const said = briefly(`${ended.output}\n${ended.messages}`)
-  let kind: string | undefined
-  try {
-    const last = ended.output.trim().split('\n').at(-1) ?? ''
-    kind = (JSON.parse(last) as { error?: { kind: string } }).error?.kind
-  } catch {
-    kind = undefined
-  }
-  const isOrderly = ended.exitCode === 1 && kind !== undefined && kind !== 'bug'
+  const code: unknown = /^strata: (E_[A-Z_]+): /m.exec(ended.messages)?.[1]
+  const isOrderly = ended.exitCode === 1 && isErrorCode(code) && errorCatalogue[code].kind !== 'bug'
   return isOrderly
     ? []
     : [`server ${String(index)} ended by itself with ${String(ended.exitCode ?? ended.signal)}: ${said}`]

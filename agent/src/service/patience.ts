@@ -27,6 +27,8 @@ export class Patience {
   async after(error: unknown): Promise<void> {
     const { clock, signal, onWait, outageMsMax } = this.#options
     if (!(error instanceof StrataError) || error.kind !== 'transient' || signal?.aborted === true) throw error
+    // A request within another one was patient for both.
+    if (waitedOut.has(error)) throw error
     this.#failed += 1
     if (hasCode(error, 'E_SERVICE_BUSY')) {
       this.#awaySinceMs = undefined
@@ -62,7 +64,12 @@ export class Patience {
   }
 }
 
+/** Errors of services that were waited for as long as anybody may. */
+const waitedOut = new WeakSet<StrataError>()
+
 function afterAll(error: StrataError, awayMs: number): StrataError {
   const message = `${error.message} (for ${String(Math.round(awayMs / 1000))} s)`
-  return new StrataError(error.code, message, { cause: error, hint: error.hint })
+  const ended = new StrataError(error.code, message, { cause: error, hint: error.hint })
+  waitedOut.add(ended)
+  return ended
 }

@@ -1,6 +1,7 @@
 import { hostname } from 'node:os'
 import { systemClock, systemRandomBytes } from '@strata/shared/clock.ts'
 import { StrataError, systemErrorCode, toStrataError } from '@strata/shared/errors.ts'
+import { programEndMsMax } from '@strata/shared/limits.ts'
 import { errorLines } from './output/errors.ts'
 import { styleFor } from './output/style.ts'
 import { runProgram } from './program.ts'
@@ -67,4 +68,6 @@ const exitCode = await runProgram(process.argv.slice(2), {
   terminal: stdin.isTTY && stderr.isTTY ? terminal : undefined,
 })
 process.exitCode ??= exitCode
+// All is said and done. What still hangs, such as a connection to a Redis that is gone for good, is not waited for.
+setTimeout(() => process.exit(), programEndMsMax).unref()
 if (interruptedBy !== undefined && exitCode !== 0) process.exitCode = signalExitBase + signalNumbers[interruptedBy]

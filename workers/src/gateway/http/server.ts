@@ -60,6 +60,11 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
   server.addHook('preClose', () => {
     ending.abort()
   })
+  // A connection that was busy then is kept for the next request, and a server that ends would wait for it.
+  server.addHook('onResponse', (request, _reply, done) => {
+    if (ending.signal.aborted) request.raw.socket.end()
+    done()
+  })
   takeBodiesAsTheyAre(server)
   server.setErrorHandler((error, request, reply) => refuse(options, toRefusal(error), request, reply))
   server.setNotFoundHandler((request, reply) => {
@@ -104,7 +109,7 @@ function addRoute(
         query: partOf(route.query, 'query', request.query) as Call['query'],
         body: typeof route.body === 'object' ? checked(route.body, 'body', parsed(request.body)) : request.body,
         request,
-        gone: AbortSignal.any([ending, signalOf(request)]),
+        gone: AbortSignal.any([ending, goneSignalOf(reply)]),
       }
       const answer = await handler(call)
       return await give(route, answer, reply, call.gone)
@@ -171,13 +176,11 @@ function requireVersion({ headers }: FastifyRequest): void {
   )
 }
 
-function signalOf(request: FastifyRequest): AbortSignal {
+/** Of the answer, not of the connection: that serves many requests, and would keep something of each of them. */
+function goneSignalOf({ raw }: FastifyReply): AbortSignal {
   const gone = new AbortController()
-  request.raw.once('close', () => {
-    if (!request.raw.complete || request.raw.destroyed) gone.abort()
-  })
-  request.raw.socket.once('close', () => {
-    gone.abort()
+  raw.once('close', () => {
+    if (!raw.writableFinished) gone.abort()
   })
   return gone.signal
 }
