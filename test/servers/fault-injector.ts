@@ -22,6 +22,8 @@ export type Fault =
   | { readonly kind: 'cut-answer' }
   /** Never answers. */
   | { readonly kind: 'hang' }
+  /** The real server hears of it later. */
+  | { readonly kind: 'hold'; readonly until: Promise<unknown> }
   /** Says what is not HTTP. */
   | { readonly kind: 'babble' }
 
@@ -44,15 +46,19 @@ export interface FaultInjector {
   stop(): Promise<void>
 }
 
-/** @param behind origin of the real server; without one every request must be spoiled */
-export async function startFaultInjector(behind?: string): Promise<FaultInjector> {
+/**
+ * @param behind origin of the real server, or of several that are as good as one another: each request goes to the next
+ * of them, as a load balancer does. Without one every request must be spoiled.
+ */
+export async function startFaultInjector(behind: string | readonly string[] = []): Promise<FaultInjector> {
   const seen: SeenRequest[] = []
+  const origins = typeof behind === 'string' ? [behind] : behind
   let plan: FaultPlan = () => undefined
   const server = createServer((request, response) => {
     const one = { method: request.method ?? '', url: request.url ?? '', headers: request.headers }
     const fault = plan(one, seen.length)
     seen.push(one)
-    serve(request, response, fault, behind)
+    serve(request, response, fault, origins[seen.length % origins.length])
   })
   const sockets = new Set<Socket>()
   server.on('connection', (socket) => {
@@ -105,6 +111,11 @@ function serve(
     case 'babble':
       request.resume().once('end', () => {
         request.socket.end('SSH-2.0-OpenSSH_9.2p1\r\n')
+      })
+      return
+    case 'hold':
+      void fault.until.then(() => {
+        serve(request, response, undefined, behind)
       })
       return
     case 'lose-answer':

@@ -53,6 +53,7 @@ describeWith(redisRequirement, 'an agent and its service', () => {
     await place.untilNoProcess()
     await place.assertRestores(outcome.point, disk)
     assert.deepEqual(await readdir(place.file('hand-over')), [])
+    assert.deepEqual(await readdir(machine.spool), [])
   })
 
   test('nothing that an endpoint has opens the store, the queue or another endpoint', async () => {
