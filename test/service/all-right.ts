@@ -13,11 +13,15 @@ import { contentsOf, unfinishedWork } from './redis-watch.ts'
 /** Programs that run at the same time, beside the service. */
 const restoresAtOnce = 3
 
-/** Every point of every tenant is what it should be, and nothing else is anywhere. */
-export async function assertAllRight(installation: Installation, expected: readonly ExpectedPoint[]): Promise<void> {
+/** Every point of every tenant is there and intact, nothing else is anywhere, and `restored` restore to the byte. */
+export async function assertAllRight(
+  installation: Installation,
+  expected: readonly ExpectedPoint[],
+  restored: readonly ExpectedPoint[],
+): Promise<void> {
   await assertNothingUnderWay(installation)
-  for (const tenant of installation.tenants) await assertPoints(tenant, expected)
-  await assertRestores(installation, expected)
+  await Promise.all(installation.tenants.map((tenant) => assertPoints(tenant, expected)))
+  await assertRestores(installation, restored)
 }
 
 async function assertNothingUnderWay({ store, staging, redis, place }: Installation): Promise<void> {

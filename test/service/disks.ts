@@ -4,10 +4,8 @@ import { join } from 'node:path'
 import { KiB, makeDisk, MiB, writeAt } from '../end-to-end/place.ts'
 import { runTool } from '../fixtures/tool.ts'
 
-/** Disks as machines have them, and what becomes of them from one backup to the next. */
-export interface DiskPaths {
-  readonly [name: string]: string
-}
+/** Disks as machines have them, and what becomes of them from one backup to the next; by the disk's name. */
+export type DiskPaths = Readonly<Record<string, string>>
 
 /** What is done to the disks before a backup. */
 export type Round = 'full' | 'incremental' | 'differential' | 'shrink and grow'

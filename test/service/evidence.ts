@@ -29,7 +29,8 @@ export class Evidence {
   readonly #installation: Installation
   readonly #contents = new SecretScan()
   readonly #names = new SecretScan()
-  readonly #pieces: Piece[] = []
+  /** By place and length: what was seen before and is still there is looked through once. */
+  readonly #pieces = new Map<string, Piece>()
 
   constructor(installation: Installation) {
     this.#installation = installation
@@ -42,13 +43,19 @@ export class Evidence {
     if (staging !== undefined) await this.#takeStore('staging', staging)
     await this.#takeHandOver()
     for (const [key, value] of await contentsOf(this.#installation.redis)) {
-      this.#pieces.push({ where: `Redis: ${key}`, bytes: Buffer.concat([Buffer.from(`${key}\n`), value]) })
+      this.#keep(`Redis: ${key}`, Buffer.concat([Buffer.from(`${key}\n`), value]))
     }
   }
 
   /** How many pieces there are of a kind. */
   count(kind: 'the store' | 'staging' | 'hand-over' | 'Redis'): number {
-    return this.#pieces.filter(({ where }) => where.startsWith(`${kind}: `)).length
+    return [...this.#pieces.values()].filter(({ where }) => where.startsWith(`${kind}: `)).length
+  }
+
+  #keep(where: string, bytes: Uint8Array): void {
+    const others = [...this.#pieces.values()].filter((piece) => piece.where === where)
+    if (others.some((piece) => Buffer.compare(piece.bytes, bytes) === 0)) return
+    this.#pieces.set(`${where} ${String(others.length)}`, { where, bytes })
   }
 
   /** As the disks are now. */
@@ -75,13 +82,23 @@ export class Evidence {
     const logs = place.runs.map(({ args, messages, output }) => {
       // The answer to `token create` is a secret, for whoever asked.
       const said = args.includes('token') ? messages : messages + output
-      return { isOfService: args.includes('serve'), where: `log of ${args.slice(0, 3).join(' ')}`, bytes: Buffer.from(said) }
+      return {
+        isOfService: args.includes('serve'),
+        where: `log of ${args.slice(0, 3).join(' ')}`,
+        bytes: Buffer.from(said),
+      }
     })
-    const seenByAll = [...this.#pieces, told, ...logs.filter(({ isOfService }) => isOfService)]
+    const seenByAll = [...this.#pieces.values(), told, ...logs.filter(({ isOfService }) => isOfService)]
     return [
       ...seenByAll.flatMap(({ where, bytes }) => this.#names.look(where, bytes)),
-      ...[...this.#pieces, told, ...logs].flatMap(({ where, bytes }) => this.#contents.look(where, bytes)),
+      ...[...this.#pieces.values(), told, ...logs].flatMap(({ where, bytes }) => this.#contents.look(where, bytes)),
     ]
+  }
+
+  /** What would be found in these bytes: all that the search knows of. */
+  wouldFind(bytes: Uint8Array): Set<string> {
+    const findings = [...this.#contents.look('', bytes), ...this.#names.look('', bytes)]
+    return new Set(findings.map(({ what }) => what))
   }
 
   get secrets(): number {
@@ -96,7 +113,7 @@ export class Evidence {
     for await (const { name } of store.list('')) {
       try {
         const bytes = await store.get(name)
-        this.#pieces.push({ where: `${title}: ${name}`, bytes: Buffer.concat([Buffer.from(`${name}\n`), bytes]) })
+        this.#keep(`${title}: ${name}`, Buffer.concat([Buffer.from(`${name}\n`), bytes]))
       } catch (error) {
         // Done with meanwhile.
         if (!hasCode(error, 'E_OBJECT_MISSING')) throw error
@@ -109,7 +126,7 @@ export class Evidence {
     const directory = this.#installation.place.file('hand-over')
     for (const file of await filesBelow(directory)) {
       const path = file.slice(0, file.lastIndexOf(' '))
-      this.#pieces.push({ where: `hand-over: ${path}`, bytes: await readFile(join(directory, path)) })
+      this.#keep(`hand-over: ${path}`, await readFile(join(directory, path)))
     }
   }
 

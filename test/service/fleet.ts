@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { glob, mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { serviceCloseMsMax } from '@strata/shared/limits.ts'
 import type { BackupAnswer } from '../fixtures/strata-program.ts'
 import {
   assertHarmless,
@@ -125,15 +126,16 @@ export class ServerProcess {
   }
 }
 
-/** What hangs is waited for up to `serviceCloseMsMax`; nothing hangs here, but the machine may be busy. */
-const stopMsMax = 6000
+/** Nothing hangs here; whatever would is waited for up to `serviceCloseMsMax`. */
+const stopMsMax = serviceCloseMsMax
 
 /** An endpoint: a state directory and an identity of its own; of the service it has an address, and nothing else. */
 export class Machine {
   readonly place: Place
   readonly name: string
   readonly env: Readonly<Record<string, string | undefined>>
-  readonly #state: string
+  /** Its state directory. */
+  readonly state: string
   /** Where its segments are put together, plain. */
   readonly spool: string
 
@@ -146,10 +148,10 @@ export class Machine {
   private constructor(place: Place, name: string, id: string) {
     this.place = place
     this.name = name
-    this.#state = place.file(`machine-${id}`)
+    this.state = place.file(`machine-${id}`)
     this.spool = place.file(`spool-${id}`)
     this.env = {
-      STRATA_STATE: this.#state,
+      STRATA_STATE: this.state,
       STRATA_HANDOVER_DIR: this.spool,
       STRATA_MACHINE_ID: id,
       // What is the operator's is not the endpoint's.
@@ -189,13 +191,13 @@ export class Machine {
 
   /** Segments of the session under way that this machine knows to be acknowledged. */
   async acknowledged(): Promise<number> {
-    const runs = join(this.#state, 'runs')
+    const runs = join(this.state, 'runs')
     const paths = await Array.fromAsync(glob('*/segments', { cwd: runs }))
     const texts = await Promise.all(paths.map(async (path) => await readFile(join(runs, path), 'utf8')))
     return texts.join('').match(/^a /gm)?.length ?? 0
   }
 
   async identity(): Promise<Record<string, string>> {
-    return JSON.parse(await readFile(join(this.#state, 'identity.json'), 'utf8')) as Record<string, string>
+    return JSON.parse(await readFile(join(this.state, 'identity.json'), 'utf8')) as Record<string, string>
   }
 }

@@ -67,10 +67,9 @@ export async function startInstallation(server: StoreServer | undefined): Promis
     await store.close()
     await staging?.close()
   })
-  const { gateway, worker, holding, stop } = await (server === undefined
-    ? directoryParts(place)
-    : serverParts(place, server))
-  started.defer(stop)
+  const parts = await (server === undefined ? directoryParts(place) : serverParts(place, server))
+  started.defer(() => parts.stop())
+  const { gateway, worker, holding } = parts
   const fleet = new Fleet(place)
   const gateways = [await fleet.serve(gateway.args, gateway), await fleet.serve(gateway.args, gateway)] as const
   const balancer = await startFaultInjector(gateways.map(({ address }) => address))
@@ -179,7 +178,10 @@ async function serverParts(place: Place, server: StoreServer): Promise<Parts> {
   }
 }
 
-async function openStores(place: Place, server: StoreServer | undefined): Promise<Pick<Installation, 'store' | 'staging'>> {
+async function openStores(
+  place: Place,
+  server: StoreServer | undefined,
+): Promise<Pick<Installation, 'store' | 'staging'>> {
   const options = { env: server?.env ?? {}, clock: systemClock, randomBytes: systemRandomBytes }
   const store = await openStore(place.env['STRATA_STORE'] ?? '', options)
   const staging = server === undefined ? undefined : await openStore(server.storeUrl(stagingBucket), options)

@@ -83,4 +83,3 @@ async function addMap(scan: SecretScan, name: string, tenant: UnlockedTenant, ma
   }
   return digests
 }
-

@@ -51,7 +51,11 @@ test('it finds a digest within a text in base64, wherever it begins, in both alp
   for (const before of [0, 1, 2, 3, 4, 5]) {
     const bytes = Buffer.concat([randomBytes(before), digest, randomBytes(7)])
     for (const encoding of ['base64', 'base64url'] as const) {
-      assert.equal(looking.look('place', Buffer.from(bytes.toString(encoding))).length, 1, `${encoding}, ${String(before)}`)
+      assert.equal(
+        looking.look('place', Buffer.from(bytes.toString(encoding))).length,
+        1,
+        `${encoding}, ${String(before)}`,
+      )
     }
   }
 })

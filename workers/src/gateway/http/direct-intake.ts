@@ -30,7 +30,11 @@ export class DirectIntake implements SegmentIntake {
 
   async grant(gateway: Gateway, ref: SessionRef, segment: number, what: UploadRequest): Promise<UploadAnswer> {
     const { tenant } = gateway.repository
-    await requireAdmitted(this.#admission, { tenant, session: ref.session, segment, bytes: what.bytes })
+    const upload = { tenant, session: ref.session, segment, bytes: what.bytes }
+    await requireAdmitted(this.#admission, upload)
+    // The segment itself may come to another gateway, which counts for itself: a permit that stays here would be in the
+    // way of the session's next segments until it runs out.
+    await this.#admission.release(upload)
     return { to: 'service' }
   }
 
