@@ -252,12 +252,25 @@ export const sweepListingsMax = 8
 export const commitsAtOnceMax = 4
 /** How long a commit waits before it looks again for packs of staged segments. */
 export const commitPendingDelayMs = 250
+/** How often a process with the role maintain looks whether Redis still has what it had. */
+export const maintainBeatMs = 5000
+/** How often dead sessions are looked for, and jobs given again that may have been lost. */
+export const maintainIntervalMs = 3600_000
+/** Staged segments of a session that is over stay this long: an upload may be on its way. */
+export const stagedLeftLifeMs = 2 * 3600_000
 /** Sessions whose documents a worker keeps at hand. */
 export const ingestSessionsKeptMax = 256
 /** Sessions that a gateway keeps at hand for each tenant; what it forgets it reads again. */
 export const gatewaySessionsKeptMax = 256
 /** How often a service looks for keyrings of tenants that it does not know. */
 export const keyringsLookedForIntervalMs = 5000
+/** A policy is taken up by gateways within this time, and by agents with their next question. */
+export const policyCacheMsMax = 30_000
+/** How often an agent that runs by schedule asks for the policy. */
+export const policyAskedIntervalMs = 15 * 60_000
+/** A run by schedule that failed for what may pass is tried so often, with pauses, before it waits for its next time. */
+export const runAttemptsMax = 4
+export const runRetryDelayMs = 10 * 60_000
 /** Of a request that is no segment. */
 export const gatewayBodyBytesMax = 1 * MiB
 /** Without a byte for this long a connection of the gateway is ended. */

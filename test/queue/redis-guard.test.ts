@@ -52,6 +52,28 @@ describeWith(redisRequirement, 'the guard of Redis', () => {
     })
   })
 
+  test('one that comes back after it was lost is taken again', async () => {
+    await guarded(async (guard) => {
+      process.kill(redis.process.pid, 'SIGSTOP')
+      try {
+        await assert.rejects(guard.whileConnected(never), { code: 'E_REDIS_LOST' })
+        await assert.rejects(guard.whileConnected(never), { code: 'E_REDIS_LOST' })
+      } finally {
+        process.kill(redis.process.pid, 'SIGCONT')
+      }
+      const deadlineMs = performance.now() + 10_000
+      const works = async (): Promise<boolean> =>
+        await guard.whileConnected(sleep(10, true)).catch((error: unknown) => {
+          assert.ok(error instanceof StrataError && error.code === 'E_REDIS_LOST')
+          return false
+        })
+      while (!(await works())) {
+        assert.ok(performance.now() < deadlineMs)
+        await sleep(20)
+      }
+    })
+  })
+
   test('one that answers again in time is not lost', async () => {
     const pauseMs = 400
     await guarded(

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { glob, mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { serviceCloseMsMax } from '@strata/shared/limits.ts'
+import { digestBytes } from '@strata/shared/format/digest.ts'
+import { pageEntriesMax, serviceCloseMsMax } from '@strata/shared/limits.ts'
 import type { BackupAnswer } from '../fixtures/strata-program.ts'
 import {
   assertHarmless,
@@ -129,6 +130,10 @@ export class ServerProcess {
 /** Nothing hangs here; whatever would is waited for up to `serviceCloseMsMax`. */
 const stopMsMax = serviceCloseMsMax
 
+/** As agent/src/resume/sent-blocks.ts has it. */
+const sentPageBytes = pageEntriesMax * (1 + digestBytes)
+const acknowledgedState = 2
+
 /** An endpoint: a state directory and an identity of its own; of the service it has an address, and nothing else. */
 export class Machine {
   readonly place: Place
@@ -195,6 +200,19 @@ export class Machine {
     const paths = await Array.fromAsync(glob('*/segments', { cwd: runs }))
     const texts = await Promise.all(paths.map(async (path) => await readFile(join(runs, path), 'utf8')))
     return texts.join('').match(/^a /gm)?.length ?? 0
+  }
+
+  /** Blocks of the disk `disk` that this machine knows to be acknowledged. */
+  async acknowledgedBlocks(): Promise<number> {
+    const runs = join(this.state, 'runs')
+    let count = 0
+    for await (const path of glob('*/disk.sent', { cwd: runs })) {
+      const bytes = await readFile(join(runs, path))
+      for (let page = 0; page < bytes.length; page += sentPageBytes) {
+        count += bytes.subarray(page, page + pageEntriesMax).filter((state) => state === acknowledgedState).length
+      }
+    }
+    return count
   }
 
   async identity(): Promise<Record<string, string>> {

@@ -64,6 +64,7 @@ export class JobWorkers {
         return await runCommit(await tenants.repositoryOf(asId<TenantId>(data.tenant)), data, staged)
       } catch (error) {
         if (!hasCode(error, 'E_SEGMENTS_PENDING')) throw error
+        await job.updateProgress({ segmentsPending: error.details?.['count'] ?? 0 })
         await job.moveToDelayed(clock.nowMs() + commitPendingDelayMs, token)
         throw new DelayedError()
       }

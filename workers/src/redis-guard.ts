@@ -16,15 +16,18 @@ export interface GuardOptions {
  * Notices when Redis stays away, is there and does not answer (a process that was stopped, a machine that was paused,
  * packets that go nowhere), or answers and does not take anything (full, a replica, without its disk), so that nobody
  * waits for ever on a queue that is gone. It renews the claim on the service's queues again and again, and what counts
- * is when that was done last.
+ * is when that was done last. A Redis that comes back after that is taken again: what was waited for is lost, what comes
+ * next is not.
  */
 export class RedisGuard {
   readonly #client: Redis
   readonly #place: QueuePlace
   readonly #lostMsMax: number
   readonly #beatIntervalMs: number
-  readonly #lost: Promise<never>
-  readonly #lose: (error: StrataError) => void
+  #lost = Promise.withResolvers<never>()
+  #isLost = false
+  /** Whoever started Redis knows that it has ended, and starts no other. */
+  #hasDied = false
   #beats: NodeJS.Timeout | undefined
   #deadline: NodeJS.Timeout | undefined
   #isAsked = false
@@ -52,18 +55,23 @@ export class RedisGuard {
     this.#place = place
     this.#lostMsMax = options.lostMsMax ?? redisLostMsMax
     this.#beatIntervalMs = options.beatIntervalMs ?? redisBeatIntervalMs
-    const { promise, reject } = Promise.withResolvers<never>()
-    promise.catch(() => undefined)
-    this.#lost = promise
-    this.#lose = reject
-    void options.died?.then(reject)
+    this.#lost.promise.catch(() => undefined)
+    void options.died?.then((error) => {
+      this.#hasDied = true
+      this.#lose(error)
+    })
     this.#answered()
   }
 
   /** `work`, unless Redis is lost before: then E_REDIS_LOST. */
   async whileConnected<T>(work: Promise<T>): Promise<T> {
     work.catch(() => undefined)
-    return Promise.race([work, this.#lost])
+    return Promise.race([work, this.#lost.promise])
+  }
+
+  /** Leaves a mark in Redis; true: there was none. */
+  async mark(prefix: string): Promise<boolean> {
+    return (await this.whileConnected(this.#client.set(`${prefix}:mark`, '', 'NX'))) !== null
   }
 
   /** Once the queues are gone. */
@@ -93,7 +101,17 @@ export class RedisGuard {
     }
   }
 
+  #lose(error: StrataError): void {
+    this.#isLost = true
+    this.#lost.reject(error)
+  }
+
   #answered(): void {
+    if (this.#isLost && !this.#hasDied) {
+      this.#isLost = false
+      this.#lost = Promise.withResolvers<never>()
+      this.#lost.promise.catch(() => undefined)
+    }
     this.#refusal = undefined
     this.#waitUntilLast(this.#lostMsMax - this.#beatIntervalMs, () => {
       // This process may itself have been stopped meanwhile: an answer that lies there already is heard before that.

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { readFile } from 'node:fs/promises'
 import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
+import { bytesInFlightInAllMax, handOverFileBytesMax } from '@strata/shared/limits.ts'
 import { handOverQueue, stagedQueue, type IngestJob } from '@strata/shared/queue/ingest-job.ts'
 import { openStaging } from '@strata/shared/staging/open-staging.ts'
 import type { StagingArea } from '@strata/shared/staging/staging-area.ts'
@@ -43,7 +44,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const { own, shared } = service.places
   const admission =
     staging === undefined
-      ? new Admission(own, handOverQueue, options.random)
+      ? new Admission(own, handOverQueue, options.random, { bytesMax: bytesMaxOf(service) })
       : new Admission(shared, stagedQueue, options.random)
   made.admission = admission
   const gateway = isGateway ? await startGateway(options, { service, admission, staging, tls }) : undefined
@@ -56,6 +57,11 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       await staging?.close()
     },
   }
+}
+
+/** What lies in memory here must leave room for others; one segment always fits. */
+function bytesMaxOf({ handOver }: Service): number {
+  return Math.min(bytesInFlightInAllMax, Math.max(handOver.bytesMax, handOverFileBytesMax))
 }
 
 function requirePossible({ roles, stagingUrl }: ServerOptions): void {

@@ -16,6 +16,7 @@ import { endsWithin } from './ends-within.ts'
 import { Gateway } from './gateway/gateway.ts'
 import { JobQueues } from './gateway/job-queues.ts'
 import { JobWorkers, type JobWorkersOptions } from './job-workers.ts'
+import { Maintenance } from './maintain/maintenance.ts'
 import { BackgroundSweep } from './maintain/sweep/background-sweep.ts'
 import { removeLeftQueues, type QueuePlace, type QueuePlaces } from './queue-place.ts'
 import { checkRedis, type RedisAddress } from './redis-connection.ts'
@@ -86,7 +87,21 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     commitsAtOnce: isAlone ? 1 : commitsAtOnceMax,
     onIngested,
   })
-  const sweeps = tenants.all.map((repository) => new BackgroundSweep({ repository, clock, signal, onNote }))
+  const maintenance = isAlone
+    ? tenants.all.map((repository) => new BackgroundSweep({ repository, clock, signal, onNote }))
+    : roles.has('maintain')
+      ? [
+          new Maintenance({
+            repositories: () => tenants.all,
+            staging,
+            jobs: { commit: (job) => queues.commitUnattended(job), stage: (job) => queues.stage(job) },
+            mark: () => guard.mark(places.shared.prefix),
+            clock,
+            signal,
+            onNote,
+          }),
+        ]
+      : []
   const gateways = new Map<TenantId, Gateway>()
   return {
     tenants,
@@ -104,6 +119,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     metrics: () => metrics.totals(),
     close: async () => {
       await handOver.remove()
+      const stopped = Promise.all(maintenance.map((work) => work.stop()))
       const closing = inTurn([
         () => guard.whileConnected(workers.close()),
         async () => {
@@ -115,7 +131,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
           guard.close()
         },
         async () => {
-          await Promise.all(sweeps.map((sweep) => sweep.stop()))
+          await stopped
         },
         () => store.close(),
       ])

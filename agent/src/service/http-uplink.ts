@@ -37,7 +37,8 @@ export interface HttpUplinkParts {
     file: SentFile,
     grant: Extract<UploadAnswer, { to: 'staging' }>,
   ) => Promise<StrataError | undefined>
-  readonly onProgress?: ((event: ServerEvent) => void) | undefined
+  /** Hears how many segments the service still has to pack before it can make the point. */
+  readonly onPending?: ((segments: number) => void) | undefined
 }
 
 /** The service, over HTTP. What it answers may come from another gateway with each request. */
@@ -168,21 +169,30 @@ class HttpSession implements OpenedSession {
     const attempt = this.#finishes
     const { client } = this.#parts
     await client.ask(routes.end, { params: this.#params, body: toWireEnd(end, attempt) })
-    // A stream that breaks says nothing of the point: it is asked for again, from whichever gateway there is.
-    return await this.outcome(attempt)
+    try {
+      return await this.outcome(attempt)
+    } catch (error) {
+      throw hasCode(error, 'E_INTERRUPTED', 'E_SERVICE_UNREACHABLE') ? withoutUs(error) : error
+    }
   }
 
-  /** What becomes of a session whose end the service has been told. */
+  /**
+   * What becomes of a session whose end the service has been told. A stream that breaks says nothing of it: it is asked
+   * for again, from whichever gateway there is.
+   */
   async outcome(attempt: number): Promise<CommittedPoint> {
     return await this.#parts.client.patiently(() => this.#outcomeOnce(attempt))
   }
 
   async #outcomeOnce(attempt: number): Promise<CommittedPoint> {
     const query = { after: this.sequenceAtOpen, attempt }
-    const { client, onProgress } = this.#parts
+    const { client, onPending } = this.#parts
+    let pending = 0
     const last = await client.lastEvent(routes.events, { params: this.#params, query }, (event) => {
       if (event.event === 'committed' || event.event === 'failed') return true
-      onProgress?.(event)
+      const { segmentsPending } = event.data as { segmentsPending?: unknown }
+      if (typeof segmentsPending === 'number' && segmentsPending !== pending) onPending?.(segmentsPending)
+      pending = Number(segmentsPending)
       return false
     })
     if (last === undefined) {
@@ -199,6 +209,15 @@ class HttpSession implements OpenedSession {
   get #params(): { set: string; session: string } {
     return { set: this.set, session: this.session }
   }
+}
+
+/** Nothing that this machine has is needed any more. */
+function withoutUs(error: StrataError): StrataError {
+  const message = `${error.message}; the service has everything and makes the point by itself`
+  return new StrataError(error.code, message, {
+    cause: error,
+    hint: 'Look for the point with strata points where the store is, or run the backup again: it says what has become of this one.',
+  })
 }
 
 function committedIn({ data }: ServerEvent): CommittedPoint {

@@ -121,7 +121,7 @@ export function sessionObjectsPrefix(place: SessionPlace): string {
 // ── registry ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** What a tenant keeps in numbered versions, and where. */
-export const registryFolders = ['endpoints', 'tokens', 'token-uses', 'claims'] as const
+export const registryFolders = ['endpoints', 'tokens', 'token-uses', 'claims', 'policies'] as const
 export type RegistryFolder = (typeof registryFolders)[number]
 
 export interface RegistryPlace {

@@ -9,6 +9,7 @@ import { claimType, endpointType, type Endpoint } from './endpoint.ts'
 import { enrolmentTokenType, tokenUseType, type EnrolmentTokenDocument } from './enrolment-token.ts'
 import { registryFolders } from './names.ts'
 import type { Schema } from './schema.ts'
+import { tenantPolicyType } from './tenant-policy.ts'
 
 const id = (digit: string): string => digit.repeat(32)
 const at = '2026-01-02T03:04:05.678Z'
@@ -43,6 +44,7 @@ const token: EnrolmentTokenDocument = {
 }
 
 const use = { strata: 'token-use', version: 1, token: id('4'), enrolment: id('6'), endpoint: id('1'), usedAt: at }
+const policy = { strata: 'tenant-policy', version: 1, policy: id('8'), body: { anything: [1] }, createdAt: at }
 const claim = { strata: 'claim', version: 1, claim: id('7'), endpoint: id('1') }
 
 type AnyType = DocumentType<Schema> & { readonly folder: string }
@@ -52,6 +54,7 @@ const documents: readonly (readonly [AnyType, object])[] = [
   [enrolmentTokenType, token],
   [tokenUseType, use],
   [claimType, claim],
+  [tenantPolicyType, policy],
 ]
 
 test('each is read as it was written, from a box of the one kind they share', () => {

@@ -10,6 +10,7 @@ import {
   historyAnswerSchema,
   historySchema,
   openRequestSchema,
+  policyAnswerSchema,
   sessionInfoSchema,
   sessionStateSchema,
   stagedSchema,
@@ -68,6 +69,14 @@ export const routes = {
     body: enrolmentSchema,
     answer: enrolledSchema,
     status: 201,
+  }),
+  policy: route({
+    method: 'GET',
+    path: '/v1/policy',
+    summary: 'The policy that the endpoint keeps to; null when its tenant has none.',
+    who: 'endpoint',
+    answer: policyAnswerSchema,
+    status: 200,
   }),
   open: route({
     method: 'POST',

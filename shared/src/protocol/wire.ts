@@ -56,6 +56,13 @@ export const enrolledSchema = v.object({
   endpointName: text({ charsMin: 1, charsMax: endpointNameCharsMax }),
 })
 
+// ── policy ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** As it was written: the agent may be older than who wrote it, and then says so itself. */
+export const policyAnswerSchema = v.object({
+  policy: v.nullable(v.object({ id: idSchema, version: wholeNumber(1), document: v.record(v.string(), v.unknown()) })),
+})
+
 // ── open ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 export const openRequestSchema = v.object({

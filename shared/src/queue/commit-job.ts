@@ -1,7 +1,7 @@
 import * as v from 'valibot'
 import { wholeNumber, type Fitting } from '../format/schema.ts'
 import type { Warning } from '../format/manifest.ts'
-import { pointsPerSetMax } from '../limits.ts'
+import { pointsPerSetMax, segmentsPerSessionMax } from '../limits.ts'
 import { jobPlace } from './jobs.ts'
 
 /**
@@ -28,6 +28,10 @@ export interface CommitJobResult {
   /** What could not be cleared away, and is in nobody's way. */
   readonly warnings: readonly Warning[]
 }
+
+/** What a commit that waits says of it. */
+export const commitProgressSchema = v.object({ segmentsPending: wholeNumber(0, segmentsPerSessionMax) })
+export type CommitProgress = Fitting<typeof commitProgressSchema>
 
 export function commitJobId(session: string, attempt: number): string {
   return `${session}-commit-${String(attempt)}`

@@ -11,6 +11,8 @@ import { createRunDirectory, type RunDirectory } from './run-directory.ts'
 export interface HandOver extends RunDirectory {
   /** Block bytes that a segment may have here. */
   readonly segmentBytes: number
+  /** Bytes of all segments that may lie here at the same time. */
+  readonly bytesMax: number
 }
 
 const sharedMemory = '/dev/shm'
@@ -26,7 +28,8 @@ export async function createHandOver(wanted: string | undefined): Promise<HandOv
       `${parent} has ${String(bavail * bsize)} bytes free, and segments on their way need ${String(needed)}`,
     )
   }
-  return { ...(await using(parent, createRunDirectory(parent))), segmentBytes }
+  const bytesMax = Math.floor((bavail * bsize) / headroom)
+  return { ...(await using(parent, createRunDirectory(parent))), segmentBytes, bytesMax }
 }
 
 async function using<Result>(parent: string, work: Promise<Result>): Promise<Result> {

@@ -113,3 +113,48 @@ Examples:
   strata endpoint revoke 3f9a1c0b77de --note "stolen"
 ${environmentHelp}
 ${exitCodeHelp}`
+
+export const policyHelp = `
+A policy says when endpoints back up by themselves. It is a JSON file that is
+applied to the tenant; each becomes a numbered version that never changes, and
+the highest one holds. docs/policies.md has its members.
+${registryHelp}
+
+Examples:
+  strata policy apply policy.json
+  strata policy explain 3f9a1c0b77de4d219d5a7a4f5b1f8e02
+${environmentHelp}
+${exitCodeHelp}`
+
+export const policyApplyHelp = `
+A file such as
+  { "schedule": { "cron": "0 2 * * *", "timeZone": "Europe/Vienna",
+                  "jitter": "30m" }, "bandwidthLimit": "10M" }
+makes every endpoint of the tenant that runs with --loop back up at 2 in the
+morning, each a little later than the hour. What is wrong with it is said with
+its place, and then nothing changes.
+${registryHelp}
+
+Examples:
+  strata policy apply policy.json
+${environmentHelp}
+${exitCodeHelp}`
+
+export const policyShowHelp = `
+${registryHelp.trimStart()}
+
+Examples:
+  strata policy show
+  strata policy show --json
+${environmentHelp}
+${exitCodeHelp}`
+
+export const policyExplainHelp = `
+The next runs of an endpoint (strata endpoint list has its id), in the time
+zone of the schedule and in UTC.
+${registryHelp}
+
+Examples:
+  strata policy explain 3f9a1c0b77de4d219d5a7a4f5b1f8e02
+${environmentHelp}
+${exitCodeHelp}`

@@ -54,12 +54,15 @@ Examples:
 ${exitCodeHelp}`
 
 export const agentRunHelp = `
-Makes one backup. A run that was cut off is gone on with by the next one: what
-the service has acknowledged is not sent again.
+Makes one backup, or with --loop one whenever the policy's schedule says so: the
+service is asked for the policy now and then, and the last one is kept to while
+it cannot be reached. A run that was cut off is gone on with by the next one:
+what the service has acknowledged is not sent again.
 
 The set is named after the endpoint: NAME, or NAME@SET with --set.
 
 Examples:
   strata agent run /dev/vda
   strata agent run --set data data=/dev/vdb
+  strata agent run --loop /dev/vda
 ${exitCodeHelp}`

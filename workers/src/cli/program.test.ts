@@ -79,6 +79,7 @@ test('every command has help with examples and exit codes; only what there is is
     'restore',
     'verify',
     'token',
+    'policy',
     'endpoint',
     'serve',
     'agent',
@@ -87,6 +88,7 @@ test('every command has help with examples and exit codes; only what there is is
   const subcommands = [
     ...['create', 'list', 'revoke'].map((name) => `token ${name}`),
     ...['list', 'show', 'revoke'].map((name) => `endpoint ${name}`),
+    ...['apply', 'show', 'explain'].map((name) => `policy ${name}`),
     ...['enroll', 'run'].map((name) => `agent ${name}`),
   ]
   for (const command of [...commands.slice(0, -1), ...subcommands]) {

@@ -1,12 +1,18 @@
 import type { Command } from 'commander'
+import type { Context, ExitCode } from './context.ts'
 import { tenantOption, type Run } from './command.ts'
 import type { EndpointListOptions, EndpointRevokeOptions } from './commands/endpoint.ts'
+import type { PolicyRegistry } from './commands/policy.ts'
 import type { TokenCreateOptions, TokenOptions } from './commands/token.ts'
 import {
   endpointHelp,
   endpointListHelp,
   endpointRevokeHelp,
   endpointShowHelp,
+  policyApplyHelp,
+  policyExplainHelp,
+  policyHelp,
+  policyShowHelp,
   tokenCreateHelp,
   tokenHelp,
   tokenListHelp,
@@ -22,6 +28,7 @@ export function addRegistryCommands(program: Command, run: Run): void {
   addTokenCreate(token, run)
   addTokenList(token, run)
   addTokenRevoke(token, run)
+  addPolicy(program, run)
   const endpoint = program
     .command('endpoint')
     .description('the machines whose agents may make backups')
@@ -121,4 +128,71 @@ function addEndpointRevoke(endpoint: Command, run: Run): void {
         return await revokeGivenEndpoint(context, id, options)
       }),
     )
+}
+
+function addPolicy(program: Command, run: Run): void {
+  const policy = program
+    .command('policy')
+    .description('what endpoints do by themselves: their schedule')
+    .addHelpText('after', policyHelp)
+  policy
+    .command('apply')
+    .description('make a file the policy from now on')
+    .argument('<file>', 'JSON; docs/policies.md has its members')
+    .option(...tenantOption)
+    .addHelpText('after', policyApplyHelp)
+    .action((file: string, options: PolicyOptions, command: Command) =>
+      run(command, async (context) => {
+        const { policyApply } = await import('./commands/policy.ts')
+        return await withPolicies(context, options.tenant, (registry) => policyApply(context, registry, file))
+      }),
+    )
+  policy
+    .command('show')
+    .description('show the policy')
+    .option(...tenantOption)
+    .addHelpText('after', policyShowHelp)
+    .action((options: PolicyOptions, command: Command) =>
+      run(command, async (context) => {
+        const { policyShow } = await import('./commands/policy.ts')
+        return await withPolicies(context, options.tenant, (registry) => policyShow(context, registry))
+      }),
+    )
+  policy
+    .command('explain')
+    .description('show when an endpoint runs next')
+    .argument('<endpoint>', 'its id')
+    .option(...tenantOption)
+    .addHelpText('after', policyExplainHelp)
+    .action((endpoint: string, options: PolicyOptions, command: Command) =>
+      run(command, async (context) => {
+        const { policyExplain } = await import('./commands/policy.ts')
+        const { timeZone } = Intl.DateTimeFormat().resolvedOptions()
+        return await withPolicies(context, options.tenant, (registry) =>
+          policyExplain(context, registry, endpoint, timeZone),
+        )
+      }),
+    )
+}
+
+interface PolicyOptions {
+  readonly tenant?: string
+}
+
+async function withPolicies(
+  context: Context,
+  tenant: string | undefined,
+  work: (registry: PolicyRegistry) => Promise<ExitCode>,
+): Promise<ExitCode> {
+  const { withRegistry } = await import('./registry.ts')
+  const { appendPolicy, latestPolicy } = await import('@strata/shared/repository/registry/policies.ts')
+  return await withRegistry(context, tenant, (registry) =>
+    work({
+      latest: async () => {
+        const found = await latestPolicy(registry)
+        return found === undefined ? undefined : { version: found.version, policy: found.document.body }
+      },
+      append: (policy) => appendPolicy(registry, policy),
+    }),
+  )
 }

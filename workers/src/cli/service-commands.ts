@@ -54,13 +54,14 @@ function addAgentEnroll(agent: Command, run: Run): void {
 function addAgentRun(agent: Command, run: Run): void {
   agent
     .command('run')
-    .description('back up disks of this machine as one point')
+    .description('back up disks of this machine, once or by schedule')
     .argument('<source...>', 'image file or block device: PATH or NAME=PATH')
     .option('--set <name>', 'a set of its own, named ENDPOINT@NAME')
     .addOption(new Option('--full', 'start a new chain').conflicts('differential'))
     .option('--differential', "build on the chain's full, not on the last point")
     .option('--block-size <size>', 'for a new chain: 64K to 4M, a power of two')
     .option('--allow-changing', 'keep a point of disks that change while they are read, marked as such')
+    .option('--loop', "by the policy's schedule, until it is interrupted")
     .addHelpText('after', agentRunHelp)
     .action((sources: string[], options: AgentRunOptions, command: Command) =>
       run(command, async (context) => {

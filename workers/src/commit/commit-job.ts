@@ -65,7 +65,8 @@ async function pending({ staging, give }: Staged, job: CommitJob, missing: Strat
   }
   const segments = (missing.details?.['segments'] ?? []) as readonly number[]
   if (segments.length === 0 || segments.some((segment) => !found.has(segment))) return missing
-  return new StrataError('E_SEGMENTS_PENDING', `${String(segments.length)} segments are staged and not packed yet`)
+  const message = `${String(segments.length)} segments are staged and not packed yet`
+  return new StrataError('E_SEGMENTS_PENDING', message, { details: { count: segments.length } })
 }
 
 /** The point is there: what cannot be cleared away now is in nobody's way. */

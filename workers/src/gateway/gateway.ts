@@ -4,6 +4,7 @@ import { concatBytes } from '@strata/shared/format/bytes.ts'
 import { encodeDocument } from '@strata/shared/format/document.ts'
 import { keptWarnings, type Warning } from '@strata/shared/format/manifest.ts'
 import { sessionEndName, sessionName, type SessionPlace } from '@strata/shared/format/names.ts'
+import { misfit } from '@strata/shared/format/schema.ts'
 import { sessionEndType, sessionType, type Session, type SessionEnd } from '@strata/shared/format/session.ts'
 import {
   abandonMsMax,
@@ -21,6 +22,7 @@ import type {
   RememberedPoint,
   SessionInfo,
 } from '@strata/shared/protocol/uplink.ts'
+import { commitProgressSchema, type CommitProgress } from '@strata/shared/queue/commit-job.ts'
 import { readingBase } from '@strata/shared/repository/base-errors.ts'
 import { baseOf, latestSequence, readPoint } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
@@ -33,6 +35,7 @@ import { giveUpSession } from '../maintain/sweep/sweep-sessions.ts'
 import { cutHistory } from './cut-history.ts'
 import type { JobQueues } from './job-queues.ts'
 import { LiveSessions, type LiveSession, type SessionRef } from './live-sessions.ts'
+import { PolicyDirectory } from './policy-directory.ts'
 import { planSession, type SessionPlan } from './plan-session.ts'
 
 export interface GatewayParts {
@@ -65,6 +68,7 @@ export interface HandedOver {
  */
 export class Gateway {
   readonly repository: Repository
+  readonly policies: PolicyDirectory
   readonly #queues: JobQueues
   readonly #clock: Clock
   readonly #segmentBytesMax: number
@@ -73,6 +77,7 @@ export class Gateway {
 
   constructor({ repository, queues, clock, segmentBytesMax, isAlone }: GatewayParts) {
     this.repository = repository
+    this.policies = new PolicyDirectory(repository, clock)
     this.#queues = queues
     this.#clock = clock
     this.#segmentBytesMax = segmentBytesMax
@@ -245,12 +250,20 @@ export class Gateway {
    * Redis is lost before it could say how the commit ended, the bucket says so; or where the commit was done once more,
    * and the documents of the session had been cleared away meanwhile.
    */
-  async outcome(ref: SessionRef, after: number, attempt: number): Promise<CommittedPoint> {
+  async outcome(
+    ref: SessionRef,
+    after: number,
+    attempt: number,
+    onProgress?: (progress: CommitProgress) => void,
+  ): Promise<CommittedPoint> {
     const { tenant } = this.repository
     let committed: CommitResult
     let untidy: readonly Warning[] = []
     try {
-      const result = await this.#queues.commit({ tenant, set: ref.set, session: ref.session, after }, attempt)
+      const job = { tenant, set: ref.set, session: ref.session, after }
+      const result = await this.#queues.commit(job, attempt, (said) => {
+        if (misfit(commitProgressSchema, said) === undefined) onProgress?.(said as CommitProgress)
+      })
       untidy = result.warnings
       const { manifest, digest } = await readPoint(this.repository, ref.set, result.sequence)
       invariant(manifest.point === ref.session, 'the commit made the point of this session')

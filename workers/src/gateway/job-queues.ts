@@ -44,8 +44,8 @@ export class JobQueues {
   }
 
   /** Resolves when the point is there. A repeat of the attempt waits for the same job, or for a new one if that failed. */
-  async commit(job: CommitJob, attempt: number): Promise<CommitJobResult> {
-    const run = this.#commit.run(commitJobId(job.session, attempt), job, { again: true })
+  async commit(job: CommitJob, attempt: number, onProgress?: (said: unknown) => void): Promise<CommitJobResult> {
+    const run = this.#commit.run(commitJobId(job.session, attempt), job, { again: true, onProgress })
     return (await this.#guard.whileConnected(run)) as CommitJobResult
   }
 

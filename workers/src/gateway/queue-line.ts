@@ -17,11 +17,14 @@ export interface LineOptions {
   readonly priority?: number | undefined
   /** One of the same id that failed is done again; else its failure is the answer. */
   readonly again?: boolean
+  /** Hears what the worker says while it works, as far as that arrives. */
+  readonly onProgress?: ((said: unknown) => void) | undefined
 }
 
 interface Waiting {
   resolve(answer: unknown): void
   reject(error: Error): void
+  progress(said: unknown): void
 }
 
 /**
@@ -34,7 +37,8 @@ export class QueueLine {
   readonly #name: string
   readonly #queue: Queue
   readonly #events: QueueEvents
-  readonly #waiting = new Map<string, Waiting>()
+  /** Several may wait for one job. */
+  readonly #waiting = new Map<string, Set<Waiting>>()
 
   constructor({ address, prefix }: QueuePlace, name: string) {
     this.#name = name
@@ -43,14 +47,27 @@ export class QueueLine {
     // Connection trouble is the guard's to judge; an 'error' event without a listener would end the process.
     this.#queue.on('error', () => undefined)
     this.#events.on('error', () => undefined)
-    this.#events.on('completed', ({ jobId, returnvalue }) => this.#waiting.get(jobId)?.resolve(returnvalue))
-    this.#events.on('failed', ({ jobId, failedReason }) => this.#waiting.get(jobId)?.reject(new Error(failedReason)))
+    this.#events.on('completed', ({ jobId, returnvalue }) => {
+      for (const waiting of this.#waitingFor(jobId)) waiting.resolve(returnvalue)
+    })
+    this.#events.on('failed', ({ jobId, failedReason }) => {
+      for (const waiting of this.#waitingFor(jobId)) waiting.reject(new Error(failedReason))
+    })
+    this.#events.on('progress', ({ jobId, data }) => {
+      for (const waiting of this.#waitingFor(jobId)) waiting.progress(data)
+    })
+  }
+
+  #waitingFor(jobId: string): ReadonlySet<Waiting> {
+    return this.#waiting.get(jobId) ?? nobody
   }
 
   /** Gives a job to the workers and resolves with their answer. An id that is known already waits for the same job. */
   async run(jobId: string, data: unknown, options: LineOptions = {}): Promise<unknown> {
     const { promise: told, resolve, reject } = Promise.withResolvers<unknown>()
-    this.#waiting.set(jobId, { resolve, reject })
+    const waiting: Waiting = { resolve, reject, progress: (said) => options.onProgress?.(said) }
+    const together = this.#waiting.get(jobId) ?? new Set()
+    this.#waiting.set(jobId, together.add(waiting))
     const over = new AbortController()
     try {
       return await Promise.race([told, this.#given(jobId, data, options, over.signal)])
@@ -58,7 +75,8 @@ export class QueueLine {
       throw fromJobError(error)
     } finally {
       over.abort()
-      this.#waiting.delete(jobId)
+      together.delete(waiting)
+      if (together.size === 0) this.#waiting.delete(jobId)
     }
   }
 
@@ -114,13 +132,14 @@ export class QueueLine {
 
   /** Who still waits hears that there will be no answer: E_INTERRUPTED. */
   async close(): Promise<void> {
-    for (const waiting of this.#waiting.values()) {
+    for (const waiting of [...this.#waiting.values()].flatMap((together) => [...together])) {
       waiting.reject(new StrataError('E_INTERRUPTED', 'the service ended before the job was done'))
     }
     await Promise.all([this.#queue.close(), this.#events.close()])
   }
 }
 
+const nobody: ReadonlySet<Waiting> = new Set()
 const refused = Symbol('refused')
 
 /** What Redis refuses now it may take in a moment: for how long it may refuse is the guard's to judge. */

@@ -5,6 +5,7 @@ import {
   type enrolmentTokenSchema,
   type tokenUseSchema,
 } from '../../format/enrolment-token.ts'
+import { tenantPolicyType, type tenantPolicySchema } from '../../format/tenant-policy.ts'
 import type { Repository } from '../repository.ts'
 import { VersionedDocuments } from './versioned.ts'
 
@@ -15,6 +16,7 @@ export class Registry {
   readonly tokens: VersionedDocuments<typeof enrolmentTokenSchema>
   readonly uses: VersionedDocuments<typeof tokenUseSchema>
   readonly claims: VersionedDocuments<typeof claimSchema>
+  readonly policies: VersionedDocuments<typeof tenantPolicySchema>
 
   constructor(repository: Repository) {
     this.repository = repository
@@ -22,6 +24,7 @@ export class Registry {
     this.tokens = new VersionedDocuments(repository, enrolmentTokenType)
     this.uses = new VersionedDocuments(repository, tokenUseType)
     this.claims = new VersionedDocuments(repository, claimType)
+    this.policies = new VersionedDocuments(repository, tenantPolicyType)
   }
 }
 

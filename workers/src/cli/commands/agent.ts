@@ -1,15 +1,19 @@
 import { backupSet, type BackupOutcome } from '@strata/agent/backup.ts'
-import { readIdentity } from '@strata/agent/identity/agent-identity.ts'
-import { connectToService, type ServiceConnection } from '@strata/agent/service/connect.ts'
+import { closeConnections } from '@strata/agent/http/connections.ts'
+import { readIdentity, type AgentIdentity } from '@strata/agent/identity/agent-identity.ts'
+import { runByPolicy } from '@strata/agent/schedule/policy-loop.ts'
+import { ScheduleKeeper } from '@strata/agent/schedule/schedule-keeper.ts'
+import { connectToService, openClient, type ServiceConnection } from '@strata/agent/service/connect.ts'
 import { enrolMachine } from '@strata/agent/service/enrol.ts'
 import { StrataError } from '@strata/shared/errors.ts'
 import type { Warning } from '@strata/shared/format/manifest.ts'
+import { routes } from '@strata/shared/protocol/routes.ts'
 import { requireSetName } from '@strata/shared/set-name.ts'
 import { exitCodes, type Context, type ExitCode } from '../context.ts'
 import { parseBlockSize } from '../input/block-size.ts'
 import { parseSources, type NamedSource } from '../input/source.ts'
 import { reportBackup } from '../output/backup-report.ts'
-import { formatDuration } from '../output/bytes.ts'
+import { formatCount, formatDuration } from '../output/bytes.ts'
 import { DiskProgress } from '../output/disk-progress.ts'
 import { factLines } from '../output/table.ts'
 
@@ -69,42 +73,92 @@ export interface AgentRunOptions {
   readonly differential?: boolean
   readonly blockSize?: string
   readonly allowChanging?: boolean
+  readonly loop?: boolean
 }
 
-/** `strata agent run`: one backup of this endpoint, by way of its service. */
+/** `strata agent run`: backs up this endpoint by way of its service, once or by the policy's schedule. */
 export async function runAgent(
   context: Context,
   texts: readonly string[],
   options: AgentRunOptions,
 ): Promise<ExitCode> {
-  const { settings, clock, random, signal, reporter } = context
-  const startedMs = clock.monotonicMs()
   const sources = parseSources(texts, context.workingDirectory)
-  const identity = await readIdentity(settings.stateDirectory)
+  const identity = await readIdentity(context.settings.stateDirectory)
   const setName =
     options.set === undefined ? identity.endpointName : requireSetName(`${identity.endpointName}@${options.set}`)
+  const run: AgentRun = { identity, sources, setName, options }
+  if (options.loop === true) await loop(context, run)
+  else await runOnce(context, run, undefined)
+  return exitCodes.success
+}
+
+/** @param policyBytesPerSecondMax what the policy allows; the lower limit counts */
+async function runOnce(context: Context, run: AgentRun, policyBytesPerSecondMax: number | undefined): Promise<void> {
+  const { settings, clock, random, signal, reporter } = context
+  const startedMs = clock.monotonicMs()
+  const limits = [settings.bytesPerSecondMax, policyBytesPerSecondMax].filter((limit) => limit !== undefined)
   const connection = await connectToService({
-    identity,
+    identity: run.identity,
     machineId: settings.machineId,
     clock,
     random,
     signal,
     spoolDirectory: settings.handOverDirectory,
-    bytesPerSecondMax: settings.bytesPerSecondMax,
+    bytesPerSecondMax: limits.length === 0 ? undefined : Math.min(...limits),
+    onPending: (segments) => {
+      reporter.note(`strata: the service has everything; ${formatCount(segments, 'segment')} wait for its workers`)
+    },
     onWait: (error, delayMs) => {
       reporter.note(`strata: ${error.code}: ${error.message}; again in ${formatDuration(delayMs)}`)
     },
   })
   try {
-    const outcome = await backUp(context, connection, { sources, setName, options })
+    const outcome = await backUp(context, connection, run)
     reportBackup(context, outcome, null, Math.round(clock.monotonicMs() - startedMs))
-    return exitCodes.success
   } finally {
     await connection.close()
   }
 }
 
+async function loop(context: Context, run: AgentRun): Promise<void> {
+  const { settings, clock, random, signal, reporter } = context
+  const { identity } = run
+  const { client, agents } = openClient({ identity, clock, random, signal, outageMsMax: 0 })
+  const keeper = new ScheduleKeeper({
+    stateDirectory: settings.stateDirectory,
+    endpoint: identity.endpoint,
+    clock,
+    warn: ({ code, message }) => {
+      reporter.warning(`${code}: ${message}`)
+    },
+  })
+  try {
+    await runByPolicy({
+      keeper,
+      askPolicy: async () => (await client.ask(routes.policy)).policy,
+      backUp: async () => {
+        await runOnce(context, run, keeper.policy?.policy.bytesPerSecondMax)
+      },
+      clock,
+      signal,
+      onPolicyProblem: (error) => {
+        reporter.note(`strata: ${error.code}: ${error.message}; the last policy is kept to`)
+      },
+      onRunFailure: (error, againInMs) => {
+        const again = againInMs === undefined ? 'with the next scheduled time' : `in ${formatDuration(againInMs)}`
+        reporter.warning(`the run failed: ${error.code}: ${error.message}; again ${again}`)
+      },
+    })
+  } catch (error) {
+    // Whoever ends a loop wants it to end.
+    if (!signal.aborted) throw error
+  } finally {
+    closeConnections(agents)
+  }
+}
+
 interface AgentRun {
+  readonly identity: AgentIdentity
   readonly sources: readonly NamedSource[]
   readonly setName: string
   readonly options: AgentRunOptions

@@ -56,7 +56,8 @@ export async function serve(context: Context, options: ServeOptions): Promise<Ex
       if (address?.startsWith('http:') === true && !isLoopback(listen.host)) {
         reporter.warning('without TLS: put a proxy with a certificate before it, or give --tls-cert and --tls-key')
       }
-      await interrupted(signal)
+      const death = await Promise.race([interrupted(signal), redis.died ?? never])
+      if (death !== undefined) throw death
     } finally {
       await server.close()
     }
@@ -91,13 +92,15 @@ function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || host.startsWith('127.')
 }
 
-async function interrupted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return
-  await new Promise<void>((resolve) => {
+const never = new Promise<never>(() => undefined)
+
+async function interrupted(signal: AbortSignal): Promise<undefined> {
+  if (signal.aborted) return undefined
+  await new Promise<undefined>((resolve) => {
     signal.addEventListener(
       'abort',
       () => {
-        resolve()
+        resolve(undefined)
       },
       { once: true },
     )

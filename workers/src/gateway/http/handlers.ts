@@ -14,6 +14,7 @@ import type { OpenRequest, RememberedPoint } from '@strata/shared/protocol/uplin
 import { enrol } from '@strata/shared/repository/registry/enrol.ts'
 import { Registry } from '@strata/shared/repository/registry/registry.ts'
 import { asId, type SessionId, type SetId, type TenantId } from '@strata/shared/types.ts'
+import type { CommitProgress } from '@strata/shared/queue/commit-job.ts'
 import type { Gateway } from '../gateway.ts'
 import { unknownSession, type SessionRef } from '../live-sessions.ts'
 import type { Call } from './call.ts'
@@ -65,6 +66,11 @@ export function handlersOf({ gatewayOf, intake }: HandlerParts): Handlers {
         endpoint: document.endpoint,
         endpointName: document.name,
       }
+    },
+    policy: async (call) => {
+      const found = await (await of(call)).policies.latest()
+      if (found === undefined) return { policy: null }
+      return { policy: { id: found.id, version: found.version, document: found.document.body } }
     },
     open: async (call) => {
       const { attempt, machineFingerprint, ...request } = call.body as OpenRequest & OpenExtras
@@ -165,12 +171,31 @@ async function* outcomeEvents(
   after: number,
   attempt: number,
 ): AsyncGenerator<OutgoingEvent> {
-  yield { event: 'progress', data: { state: 'committing' } }
-  try {
-    yield { event: 'committed', data: await gateway.outcome(ref, after, attempt) }
-  } catch (error) {
-    // What may pass is asked for again by the agent; it only hears that the stream has ended.
-    if (toStrataError(error).kind === 'transient' || hasCode(error, 'E_INTERRUPTED', 'E_REDIS_LOST')) return
-    yield { event: 'failed', data: toStrataError(error).toJSON() }
+  yield { event: 'progress', data: { segmentsPending: 0 } }
+  let said = Promise.withResolvers<CommitProgress>()
+  const outcome = gateway.outcome(ref, after, attempt, (progress) => {
+    said.resolve(progress)
+  })
+  const last = outcome.then(
+    (data): OutgoingEvent => ({ event: 'committed', data }),
+    (error: unknown) => failedEvent(error),
+  )
+  for (;;) {
+    const next = await Promise.race([last, said.promise])
+    if (next === undefined) return
+    if ('event' in next) {
+      yield next
+      return
+    }
+    said = Promise.withResolvers()
+    yield { event: 'progress', data: next }
   }
+}
+
+/** What may pass is asked for again by the agent; it only hears that the stream has ended (undefined). */
+function failedEvent(error: unknown): OutgoingEvent | undefined {
+  const known = toStrataError(error)
+  if (known.kind === 'transient' || known.code === 'E_INTERRUPTED' || known.code.startsWith('E_REDIS_'))
+    return undefined
+  return { event: 'failed', data: known.toJSON() }
 }

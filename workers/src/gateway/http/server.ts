@@ -184,7 +184,7 @@ function signalOf(request: FastifyRequest): AbortSignal {
 
 /** Fastify's own refusals (a body that is too large, a content type that no route takes) get a code of ours. */
 function toRefusal(error: unknown): StrataError {
-  if (error instanceof StrataError) return error.code.startsWith('E_REDIS_') ? withoutQueue(error) : error
+  if (error instanceof StrataError) return isOurTrouble(error) ? later(error) : error
   const { statusCode, code } = error as { statusCode?: number; code?: string }
   if (statusCode !== undefined && statusCode < 500) {
     return new StrataError('E_REQUEST_INVALID', `the request was refused: ${code ?? String(statusCode)}`)
@@ -192,13 +192,17 @@ function toRefusal(error: unknown): StrataError {
   return toStrataError(error)
 }
 
-/** What became of the queue is ours to see to; the agent comes back. */
-function withoutQueue(cause: StrataError): StrataError {
-  const message = 'the service cannot reach its queue at the moment'
-  return new StrataError('E_SERVICE_BUSY', message, { cause, details: { retryAfterMs: withoutQueueRetryMs } })
+/** A queue or a hand-over directory that fails us is no fault of the agent: it comes back. */
+function isOurTrouble({ code }: StrataError): boolean {
+  return code.startsWith('E_REDIS_') || code === 'E_HANDOVER_SPACE' || code === 'E_HANDOVER_IO'
 }
 
-const withoutQueueRetryMs = 5000
+function later(cause: StrataError): StrataError {
+  const message = `the service cannot take it at the moment (${cause.code})`
+  return new StrataError('E_SERVICE_BUSY', message, { cause, details: { retryAfterMs: troubleRetryMs } })
+}
+
+const troubleRetryMs = 5000
 
 async function refuse(
   { onRefusal }: ServerOptions,
