@@ -225,6 +225,9 @@ export const errorCatalogue = {
   E_SERVICE_UNREACHABLE: transient(
     'Check the network, the proxy and the address of the service. What was sent is kept: the next run goes on from there.',
   ),
+  E_SERVICE_UNTRUSTED: permanent(
+    "Nothing was sent. Check the address and the gateway's certificate: who signed it (--ca names an authority of your own), its names, its dates, and the clock of this machine.",
+  ),
   E_SERVICE_BUSY: transient('The service has enough to do and asks to wait. The agent comes back by itself.'),
   E_SERVICE_ANSWER: permanent(
     'The answer is not what the service says: check that the address is that of a Strata gateway, and what stands between.',
