@@ -187,12 +187,15 @@ class BackupRun {
     const journal = SessionJournal.open(stateDirectory, setName)
     if (journal !== null) {
       const resumed = await uplink.resume(earlierOf(journal))
-      onResume?.(resumed.state === 'open' ? 'goes-on' : resumed.state)
       if (resumed.state === 'open') {
         const { session } = resumed
-        if (journal.isOf(this.#sources) && fits(session.kind, kind)) return { session, journal, earlier: true }
+        if (journal.isOf(this.#sources) && fits(session.kind, kind)) {
+          onResume?.('goes-on')
+          return { session, journal, earlier: true }
+        }
         await session.abandon()
       }
+      onResume?.(resumed.state === 'open' ? 'over' : resumed.state)
       journal.remove()
     }
     const session = await this.#openNew()

@@ -35,6 +35,10 @@ export class AgentMachine {
     this.#machineId = machineId
   }
 
+  get isWhereItEnrolled(): boolean {
+    return this.#machineId === this.setName
+  }
+
   start(full: boolean, faults: Environment): AgentRun {
     const args = ['agent', 'run', ...this.disks.sources(), '--block-size', '64K', ...(full ? ['--full'] : [])]
     const env = { ...faulty(faults), STRATA_MACHINE_ID: this.#machineId }

@@ -72,9 +72,16 @@ async function nothingLeft(world: World): Promise<void> {
 }
 
 /** Two weeks later, from the bucket and the key alone: what is visible is whole, and nothing else is left. */
-export async function lookBack(world: World, { repository, privateKey }: UnlockedTenant, played: Played): Promise<Point[]> {
+export async function lookBack(
+  world: World,
+  { repository, privateKey }: UnlockedTenant,
+  played: Played,
+): Promise<Point[]> {
   const later = laterThan(repository)
-  const swept = await sweepSessions({ repository: later, clock: { ...systemClock, nowMs: () => systemClock.nowMs() + laterMs } })
+  const swept = await sweepSessions({
+    repository: later,
+    clock: { ...systemClock, nowMs: () => systemClock.nowMs() + laterMs },
+  })
   if (swept.problem !== undefined) world.problems.push(`the sweeper: ${swept.problem.message}`)
   const points: Point[] = []
   for await (const entry of listPoints(repository)) {
@@ -90,13 +97,24 @@ export async function lookBack(world: World, { repository, privateKey }: Unlocke
       const disks: DiskThen[] = []
       for (const [disk, { name, sizeBytes }] of point.manifest.disks.entries()) {
         const path = world.place.file('restored.img')
-        await restoreDisk({ repository, privateKey, point, diskName: name, target: { path, force: false }, allowDamaged: false, clock: systemClock, pool })
+        await restoreDisk({
+          repository,
+          privateKey,
+          point,
+          diskName: name,
+          target: { path, force: false },
+          allowDamaged: false,
+          clock: systemClock,
+          pool,
+        })
         if (name !== diskName(disk)) world.problems.push(`disk ${name} has the place of ${diskName(disk)}`)
         disks.push({ sizeBytes, sha256: await sha256Of(path), blocks: [] })
         await rm(path)
       }
       if (!isMoment(disks, momentsFor(world, played, point))) {
-        world.problems.push(`point ${pointId(point)} (number ${String(point.sequence)}) is no moment of ${point.manifest.setName}`)
+        world.problems.push(
+          `point ${pointId(point)} (number ${String(point.sequence)}) is no moment of ${point.manifest.setName}`,
+        )
       }
     }
   })

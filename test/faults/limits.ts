@@ -24,6 +24,7 @@ export const shortLimits = {
   jobLockMs: 2000,
   jobCheckIntervalMs: 200,
   abandonMsMax: 3000,
+  maintainBeatMs: 500,
   serverEventsBeatMs: 1000,
   gatewayConnectionTimeoutMs: 5000,
   serviceIdleTimeoutMs: 6000,

@@ -1,4 +1,10 @@
-import { startFaultInjector, type Behind, type Fault, type FaultInjector, type SeenRequest } from '../servers/fault-injector.ts'
+import {
+  startFaultInjector,
+  type Behind,
+  type Fault,
+  type FaultInjector,
+  type SeenRequest,
+} from '../servers/fault-injector.ts'
 import type { GatewayEvent, LinkFault, Requests, StoreEvent } from './scenario.ts'
 
 type Event = GatewayEvent | StoreEvent

@@ -47,7 +47,8 @@ function tell(scenario: Scenario, report: SeedReport, inFull: boolean): void {
 }
 
 function summarise(reports: readonly SeedReport[]): boolean {
-  const sum = (of: (report: SeedReport) => number): string => String(reports.reduce((all, report) => all + of(report), 0))
+  const sum = (of: (report: SeedReport) => number): string =>
+    String(reports.reduce((all, report) => all + of(report), 0))
   const wrong = reports.filter(({ problems }) => problems.length > 0).map(({ seed }) => seed)
   const counts = [
     `${sum(({ runs }) => runs)} runs (${sum(({ succeeded }) => succeeded)} succeeded, ${sum(({ resumed }) => resumed)} went on)`,

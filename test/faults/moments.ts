@@ -147,7 +147,7 @@ function filled(sizeBytes: number, chance: Chance): Buffer {
   const content = chance.bytes(sizeBytes)
   for (let holes = chance.whole(0, 3); holes > 0; holes -= 1) {
     const from = chance.whole(0, sizeBytes - 1)
-    content.fill(0, from, from + Math.floor(sizeBytes / chance.whole(3, 12)))
+    content.fill(0, from, Math.min(sizeBytes, from + Math.floor(sizeBytes / chance.whole(3, 12))))
   }
   return content
 }

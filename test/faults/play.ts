@@ -73,12 +73,20 @@ async function playRound(world: World, repository: Repository, played: Played, a
     note(played, run)
     const journal = journals[index]
     if (journal === undefined || round.full[index] === true) continue
-    world.problems.push(...problemsOfResume(repository, played, run, { journal, mayBegin: mayBegin(scenario, past, index) }))
+    world.problems.push(
+      ...problemsOfResume(repository, played, run, { journal, mayBegin: mayBegin(scenario, past, index) }),
+    )
   }
   for (const run of cloned) {
-    world.problems.push(...problemsOfRun(run, false))
+    world.problems.push(...problemsOfRun(run, false), ...problemsOfClone(run))
     note(played, run)
   }
+}
+
+/** What was copied to another machine is no endpoint there. */
+function problemsOfClone({ run, answer, code }: EndedRun): string[] {
+  if (run.machine.isWhereItEnrolled || (answer === undefined && code === 'E_ENDPOINT_CLONED')) return []
+  return [`${run.machine.label}: a clone on another machine was let in, or ended otherwise: ${String(code)}`]
 }
 
 export async function journalOf({ stateDirectory, disks }: AgentMachine): Promise<Journal | undefined> {
@@ -108,7 +116,9 @@ export function problemsOfResume(
   if (!goesOn) {
     const isOwed = acknowledgedBytes > 0 && !wasCommitted && !before.mayBegin && isSameSize(before.journal, run)
     return isOwed
-      ? [`${machine.label}: did not go on, though ${String(acknowledgedBytes)} bytes were acknowledged: ${briefly(result.messages)}`]
+      ? [
+          `${machine.label}: did not go on, though ${String(acknowledgedBytes)} bytes were acknowledged: ${briefly(result.messages)}`,
+        ]
       : []
   }
   played.acknowledgedBytes += acknowledgedBytes

@@ -36,7 +36,9 @@ export async function runScenario(scenario: Scenario, surroundings: Surroundings
     points = (await lookBack(world, tenant, played)).length
     await store.close()
   } catch (error) {
-    world.problems.push(`the scenario could not be played to its end: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+    world.problems.push(
+      `the scenario could not be played to its end: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+    )
   }
   await world.endProcesses()
   const isKept = keep && world.problems.length > 0
@@ -45,5 +47,16 @@ export async function runScenario(scenario: Scenario, surroundings: Surroundings
   const { seed } = scenario
   const directory = isKept ? world.place.directory.path : undefined
   const durationMs = systemClock.monotonicMs() - startedMs
-  return { seed, problems: world.problems, durationMs, points, runs, succeeded, resumed, struck, acknowledgedBytes, directory }
+  return {
+    seed,
+    problems: world.problems,
+    durationMs,
+    points,
+    runs,
+    succeeded,
+    resumed,
+    struck,
+    acknowledgedBytes,
+    directory,
+  }
 }

@@ -70,8 +70,7 @@ export type GatewayEvent = 'open' | 'digests' | 'upload' | 'segment' | 'end' | '
 export type StoreEvent = 'put' | 'get' | 'list' | 'delete' | 'any'
 
 export type When =
-  | { readonly event: GatewayEvent; readonly nth: number; readonly delayMs: number }
-  | { readonly afterMs: number }
+  { readonly event: GatewayEvent; readonly nth: number; readonly delayMs: number } | { readonly afterMs: number }
 
 export interface Requests {
   readonly event: GatewayEvent | StoreEvent

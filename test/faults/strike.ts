@@ -60,7 +60,8 @@ export class Strike {
     for (const fault of this.#faults) {
       if (fault.kind === 'kill') this.#when(fault.when, () => this.#kill(fault.whom, fault.backAfterMs))
       if (fault.kind === 'pause') this.#when(fault.when, () => this.#pause(fault.whom, fault.forMs))
-      if (fault.kind === 'write') for (const ms of fault.afterMs) this.#when({ afterMs: ms }, () => this.#write(fault.agent))
+      if (fault.kind === 'write')
+        for (const ms of fault.afterMs) this.#when({ afterMs: ms }, () => this.#write(fault.agent))
       if (fault.kind === 'clone') this.#when({ afterMs: fault.afterMs }, () => this.#clone(fault))
     }
   }

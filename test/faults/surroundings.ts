@@ -9,7 +9,8 @@ import { s3Buckets, type Surroundings } from './world.ts'
 /** What this machine lacks for a scenario, in words. */
 export function missingFor(scenario: Scenario): string | undefined {
   const { s3, root } = needs(scenario)
-  if (s3 && missingPrograms(cephRgwRequirement.programs).length > 0) return `needs Ceph RGW: ${cephRgwRequirement.remedy}`
+  if (s3 && missingPrograms(cephRgwRequirement.programs).length > 0)
+    return `needs Ceph RGW: ${cephRgwRequirement.remedy}`
   if (root && rootRequirement.isMet?.() !== true) return 'needs root, to mount small disks'
   return undefined
 }

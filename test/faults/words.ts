@@ -3,7 +3,8 @@ import type { Change, DeadlyCall, Fault, Requests, Round, Scenario, Victim, When
 /** A scenario in words, a line each. */
 export function inWords(scenario: Scenario): string[] {
   const { seed, store, staged, shape, sessionLifeMs, agents, rounds } = scenario
-  const service = shape === 'alone' ? 'one process with a private Redis' : 'two gateways that pack, and one that commits'
+  const service =
+    shape === 'alone' ? 'one process with a private Redis' : 'two gateways that pack, and one that commits'
   const where = `${store === 's3' ? 'S3' : 'a directory'}${staged ? ', segments staged' : ''}`
   const life = sessionLifeMs === undefined ? '' : `; sessions live ${String(sessionLifeMs)} ms`
   return [

@@ -251,6 +251,7 @@ function problemsOfServer(index: number, ended: Run): string[] {
     kind = undefined
   }
   const isOrderly = ended.exitCode === 1 && kind !== undefined && kind !== 'bug'
-  return isOrderly ? [] : [`server ${String(index)} ended by itself with ${String(ended.exitCode ?? ended.signal)}: ${said}`]
+  return isOrderly
+    ? []
+    : [`server ${String(index)} ended by itself with ${String(ended.exitCode ?? ended.signal)}: ${said}`]
 }
-

@@ -7,6 +7,7 @@
  */
 import fs from 'node:fs'
 import promises from 'node:fs/promises'
+import http from 'node:http'
 import { syncBuiltinESMExports } from 'node:module'
 import { isMainThread } from 'node:worker_threads'
 
@@ -30,6 +31,14 @@ const { clock } = parsed
 if (clock !== undefined) {
   const now = Date.now.bind(Date)
   Date.now = () => now() + (performance.now() < clock.afterMs ? 0 : clock.shiftMs)
+  // What Node itself says of the time in answers comes from elsewhere.
+  const response = /** @type {Calls} */ (/** @type {unknown} */ (http.ServerResponse.prototype))
+  const writeHead = /** @type {Call} */ (response['writeHead'])
+  response['writeHead'] = function (/** @type {unknown[]} */ ...parameters) {
+    const answer = /** @type {http.ServerResponse} */ (/** @type {unknown} */ (this))
+    answer.setHeader('date', new Date(Date.now()).toUTCString())
+    return writeHead.call(this, ...parameters)
+  }
 }
 
 const plan = parsed.die

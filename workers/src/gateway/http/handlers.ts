@@ -83,7 +83,9 @@ export function handlersOf({ gatewayOf, intake }: HandlerParts): Handlers {
     },
     state: async (call) => {
       const gateway = await of(call)
-      const state = await gateway.state(refOf(call), call.query['after'] as number)
+      const { after, machineFingerprint } = call.query as { after: number; machineFingerprint: string }
+      requireSameMachine(call, gateway.repository.registryHash('machine', machineFingerprint))
+      const state = await gateway.state(refOf(call), after)
       if (!ownsSet(call, state.setName)) throw unknownSession(refOf(call))
       return state.state === 'committed' ? state : { ...state, session: toWireSessionInfo(state.session) }
     },
