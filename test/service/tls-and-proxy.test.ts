@@ -40,7 +40,7 @@ describeWith(redisRequirement, 'the way to the service', () => {
     code: ErrorCode,
     reason: RegExp,
   ): Promise<void> => {
-    const machine = await Machine.make(place, name)
+    const machine = new Machine(place, name)
     const token = await new Operator(place).newToken()
     const run = await machine.start(['agent', 'enroll', '--service', server.address, '--token', token, ...more]).ended
     assert.match(assertRefusal(run, code).message, reason)
