@@ -186,9 +186,30 @@ test('disks of a new chain have names that can be part of file names, each its o
     '-f',
     'x'.repeat(65),
   ]) {
-    assert.throws(() => named(name), { code: 'E_DISK_NAME' }, JSON.stringify(name))
+    assert.throws(
+      () => {
+        named(name)
+      },
+      { code: 'E_DISK_NAME' },
+      JSON.stringify(name),
+    )
   }
-  assert.throws(() => named('disk', 'disk'), { code: 'E_DISK_NAME' })
-  assert.throws(() => named('disk', 'DISK'), { code: 'E_DISK_NAME' })
-  assert.throws(() => named(...Array.from({ length: 65 }, (_, index) => `disk${String(index)}`)), { code: 'E_LIMIT' })
+  assert.throws(
+    () => {
+      named('disk', 'disk')
+    },
+    { code: 'E_DISK_NAME' },
+  )
+  assert.throws(
+    () => {
+      named('disk', 'DISK')
+    },
+    { code: 'E_DISK_NAME' },
+  )
+  assert.throws(
+    () => {
+      named(...Array.from({ length: 65 }, (_, index) => `disk${String(index)}`))
+    },
+    { code: 'E_LIMIT' },
+  )
 })
