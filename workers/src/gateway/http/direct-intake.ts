@@ -45,6 +45,7 @@ export class DirectIntake implements SegmentIntake {
     body: Readable,
     what: UploadRequest,
   ): Promise<void> {
+    requireSize(what)
     const { tenant } = gateway.repository
     const upload = { tenant, session: ref.session, segment, bytes: what.bytes }
     await requireAdmitted(this.#admission, upload)
@@ -69,11 +70,14 @@ export class DirectIntake implements SegmentIntake {
   }
 }
 
+/** E_LIMIT. */
+function requireSize({ bytes }: UploadRequest): void {
+  if (bytes >= 1 && bytes <= handOverFileBytesMax) return
+  throw new StrataError('E_LIMIT', `a segment of ${String(bytes)} bytes; at most ${String(handOverFileBytesMax)}`)
+}
+
 /** E_REQUEST_INVALID: not what was announced. E_SERVICE_BUSY: there is no room. */
 async function write(path: string, body: Readable, { bytes, sha256 }: UploadRequest): Promise<void> {
-  if (bytes < 1 || bytes > handOverFileBytesMax) {
-    throw new StrataError('E_LIMIT', `a segment of ${String(bytes)} bytes; at most ${String(handOverFileBytesMax)}`)
-  }
   const hash = createHash('sha256')
   let received = 0
   const counted = new Transform({

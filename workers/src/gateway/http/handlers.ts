@@ -19,6 +19,7 @@ import type { Gateway } from '../gateway.ts'
 import { unknownSession, type SessionRef } from '../live-sessions.ts'
 import type { Call } from './call.ts'
 import type { OutgoingEvent } from './events.ts'
+import { shownToAgents } from './refusals.ts'
 import type { Handlers } from './server.ts'
 
 /** How segments from afar come in. */
@@ -197,6 +198,6 @@ async function* outcomeEvents(
   } catch (error) {
     // What may pass is asked for again by the agent; it only hears that the stream has ended.
     if (toStrataError(error).kind === 'transient' || hasCode(error, 'E_INTERRUPTED', 'E_REDIS_LOST')) return
-    yield { event: 'failed', data: toStrataError(error).toJSON() }
+    yield { event: 'failed', data: shownToAgents(toStrataError(error)).toJSON() }
   }
 }

@@ -34,13 +34,23 @@ export async function refuse(
 ): Promise<FastifyReply> {
   const status = statusOf(error)
   const path = request.routeOptions.url ?? 'an unknown path'
-  onRefusal?.(
-    `${request.method} ${path}: ${String(status)} ${error.code}${error.kind === 'bug' ? `: ${error.message}` : ''}`,
-  )
+  onRefusal?.(`${request.method} ${path}: ${String(status)} ${error.code}${isOurs(error) ? `: ${error.message}` : ''}`)
   const waitMs = error.details?.['retryAfterMs']
   if (typeof waitMs === 'number') reply.header('retry-after', String(Math.max(1, Math.ceil(waitMs / 1000))))
-  const shown = error.kind === 'bug' ? new StrataError('E_BUG', 'a defect of the service; its log says more') : error
-  return await reply.code(status).type('application/json').send(shown.toJSON())
+  return await reply.code(status).type('application/json').send(shownToAgents(error).toJSON())
+}
+
+/** What is wrong with the service itself: its messages name buckets, objects and paths, which are for its operators. */
+function isOurs({ code, kind }: StrataError): boolean {
+  return kind === 'bug' || /^E_(STORE|OBJECT|HANDOVER_(IO|SPACE))/.test(code)
+}
+
+/** The error as agents hear it: the code is the same. */
+export function shownToAgents(error: StrataError): StrataError {
+  if (error.kind === 'bug') return new StrataError('E_BUG', 'a defect of the service; its log says more')
+  if (!isOurs(error)) return error
+  const hint = 'Tell whoever operates the service: its log says more.'
+  return new StrataError(error.code, 'the service has trouble with its store or its disk', { hint })
 }
 
 /** What is no HTTP, or takes too long to say what it wants, comes to no route: its connection ends with this. */
