@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { readFile } from 'node:fs/promises'
 import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
-import { bytesInFlightInAllMax, handOverFileBytesMax } from '@strata/shared/limits.ts'
+import { bytesInFlightInAllMax, gatewayCloseMsMax, handOverFileBytesMax } from '@strata/shared/limits.ts'
 import { handOverQueue, stagedQueue, type IngestJob } from '@strata/shared/queue/ingest-job.ts'
 import { openStaging } from '@strata/shared/staging/open-staging.ts'
 import type { StagingArea } from '@strata/shared/staging/staging-area.ts'
@@ -112,7 +112,12 @@ async function startGateway(options: ServerOptions, parts: GatewayParts): Promis
     ...(onNote === undefined ? {} : { onRefusal: onNote }),
   })
   const close = async (): Promise<void> => {
+    // Whoever sends slowly, or nothing more at all, keeps nobody.
+    const timer = setTimeout(() => {
+      server.server.closeAllConnections()
+    }, gatewayCloseMsMax)
     await server.close()
+    clearTimeout(timer)
     replayGuard.close()
   }
   return { address: await listenOn(server, listen), close }
