@@ -96,8 +96,8 @@ export interface UnevenResult {
   readonly alone: readonly number[]
   readonly beside: readonly number[]
   readonly besideSeconds: number
-  /** Of the large one, in fulls that were done while the small ones were measured beside it. */
-  readonly sentBytes: number
+  /** Of both, while the small ones were measured beside the large one: nearly all is the large one's. */
+  readonly storedBytes: number
 }
 
 export interface UploadResult {

@@ -79,10 +79,12 @@ test('a small backup beside a large tenant is compared by medians', () => {
     alone: [0.2, 0.1, 9],
     beside: [0.5, 0.4, 0.1],
     besideSeconds: 1,
-    sentBytes: 1,
+    storedBytes: 1,
   }
   const [target] = judge(measured({ uneven }))
   assert.deepEqual([target?.measured, target?.met], ['2.00×', true])
   const [missed] = judge(measured({ uneven: { ...uneven, beside: [0.41, 0.41, 0.1] } }))
   assert.equal(missed?.met, false)
+  const [idle] = judge(measured({ uneven: { ...uneven, storedBytes: 0 } }))
+  assert.equal(idle?.met, false)
 })

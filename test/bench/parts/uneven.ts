@@ -7,8 +7,8 @@ const MiB = 1024 * KiB
 
 /**
  * Small backups of one tenant, one after the other: alone, and beside a tenant that sends fulls without pause. The
- * endpoints of both would be machines of their own; here that of the large one runs with a low priority, so that what
- * it takes of the processors is mostly what they have left.
+ * endpoints of both would be machines of their own; here that of the large one has a lower priority than the rest, so
+ * that it does not take the processors from those that it has nothing to do with.
  */
 export async function measureUneven(
   directory: string,
@@ -41,11 +41,14 @@ export async function measureUneven(
     const before = await round()
     await large.ask('beginWithoutPause')
     const besideStartedMs = performance.now()
+    const costBefore = await service.cost()
     const beside = await round()
     const besideSeconds = (performance.now() - besideStartedMs) / 1000
-    const sentBytes = await large.ask<number>('endWithoutPause')
+    const { requests } = await service.cost()
+    await large.ask('endWithoutPause')
+    const storedBytes = requests.byKind.put.bytesSent - costBefore.requests.byKind.put.bytesSent
     const after = await round()
-    return { small, largeBytes, alone: [...before, ...after], beside, besideSeconds, sentBytes }
+    return { small, largeBytes, alone: [...before, ...after], beside, besideSeconds, storedBytes }
   } finally {
     await service.stop()
   }
