@@ -1,5 +1,5 @@
 import type { UnevenResult } from '../results.ts'
-import type { RoundAnswer } from '../service/agents-process.ts'
+import type { BackupTimes, RoundAnswer } from '../service/agents-process.ts'
 import { BenchService } from '../service/bench-service.ts'
 
 const KiB = 1024
@@ -34,8 +34,7 @@ export async function measureUneven(
       blockBytes: 256 * KiB,
     })
     large.yieldToOthers()
-    const round = async (): Promise<number[]> =>
-      (await smalls.ask<RoundAnswer>('round')).backups.map(({ seconds }) => seconds)
+    const round = async (): Promise<readonly BackupTimes[]> => (await smalls.ask<RoundAnswer>('round')).backups
     await smalls.ask('round', { full: true })
     // Half of what is measured alone comes before and half after, should the machine get slower meanwhile.
     const before = await round()
