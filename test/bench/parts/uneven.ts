@@ -1,9 +1,13 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { UnevenResult } from '../results.ts'
 import type { BackupTimes, RoundAnswer } from '../service/agents-process.ts'
 import { BenchService } from '../service/bench-service.ts'
 
 const KiB = 1024
 const MiB = 1024 * KiB
+const pollMs = 100
+/** Once so much of the large one is stored, it is under way. */
+const underWayBytes = 16 * MiB
 
 /**
  * Small backups of one tenant, one after the other: alone, and beside a tenant that sends fulls without pause. The
@@ -38,7 +42,11 @@ export async function measureUneven(
     await smalls.ask('round', { full: true })
     // Half of what is measured alone comes before and half after, should the machine get slower meanwhile.
     const before = await round()
+    const quiet = await service.cost()
     await large.ask('beginWithoutPause')
+    while ((await service.cost()).requests.byKind.put.bytesSent - quiet.requests.byKind.put.bytesSent < underWayBytes) {
+      await sleep(pollMs, undefined, { signal })
+    }
     const besideStartedMs = performance.now()
     const costBefore = await service.cost()
     const beside = await round()
