@@ -98,5 +98,6 @@ export const tasks = {
   check: ['build-tools'],
   test: ['build-tools', 'redis', 'disk-image', 'file-systems', 'certificates', 'foreign-readers', 's3-server'],
   demo: ['build-tools', 'redis', 'disk-image'],
+  faults: ['build-tools', 'redis', 's3-server'],
   bench: ['build-tools', 'redis', 'disk-image', 'other-backups'],
 }

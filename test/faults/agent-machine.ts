@@ -1,7 +1,10 @@
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { isErrorCode, type ErrorCode, type ErrorDocument } from '@strata/shared/errors.ts'
-import { withLimits, preload, type Place, type Run, type StartedRun } from '../end-to-end/place.ts'
+import { withLimits, type Place, type Run, type StartedRun } from '../end-to-end/place.ts'
 import type { BackupAnswer } from '../fixtures/strata-program.ts'
 import { Machine } from '../service/fleet.ts'
+import { shortLimits } from './limits.ts'
 import type { Disks, Moment } from './moments.ts'
 
 type Environment = Readonly<Record<string, string>>
@@ -49,9 +52,11 @@ export class AgentMachine {
 
 /** The environment of a process with faults inside of it, and with short limits. */
 export function faulty(faults: Environment, limits?: Readonly<Record<string, number>>): Environment {
-  const withFaults = { ...faults, NODE_OPTIONS: `--import=${pathToPreload}` }
+  const withFaults = { ...faults, NODE_OPTIONS: `--import=${preload}` }
   return withLimits({ ...shortLimits, ...limits }, withFaults)
 }
+
+const preload = pathToFileURL(join(import.meta.dirname, 'preload', 'faults.mjs')).href
 
 /** One `strata agent run`. */
 export class AgentRun {
@@ -118,8 +123,3 @@ export class EndedRun {
     return this.result.messages.includes('has become a point meanwhile')
   }
 }
-
-import { pathToFileURL } from 'node:url'
-import { join } from 'node:path'
-import { shortLimits } from './limits.ts'
-const pathToPreload = pathToFileURL(join(import.meta.dirname, 'preload', 'faults.mjs')).href

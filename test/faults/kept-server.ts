@@ -65,10 +65,14 @@ export class KeptServer {
       this.#backAfterMs = pauseMs
       this.#run = this.#start(env)
       const ended = await this.#run.ended
-      if (!this.#isWanted) return
-      this.#onEnd(ended, this.#wasKilled || 'STRATA_FAULTS' in env)
-      await sleep(this.#backAfterMs)
+      await this.#over(ended, 'STRATA_FAULTS' in env)
     }
+  }
+
+  async #over(ended: Run, wasToDie: boolean): Promise<void> {
+    if (!this.#isWanted) return
+    this.#onEnd(ended, this.#wasKilled || wasToDie)
+    await sleep(this.#backAfterMs)
   }
 
   get #answer(): { readonly address: string | null } | undefined {

@@ -82,7 +82,10 @@ export class Disks {
 
   async change({ disk, what, from, length }: Change): Promise<void> {
     const content = this.content(disk)
-    if (what === 'grow') return await this.#grow(disk)
+    if (what === 'grow') {
+      await this.#grow(disk)
+      return
+    }
     const last = this.#undo.pop()
     if (what === 'undo' && last !== undefined) {
       await this.#write(last.disk, last.offset, last.bytes)

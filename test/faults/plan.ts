@@ -1,4 +1,4 @@
-import { KiB, MiB } from '../end-to-end/place.ts'
+import { KiB } from '../end-to-end/place.ts'
 import { Chance } from './chance.ts'
 import { longPauseMs } from './limits.ts'
 import type {
@@ -216,6 +216,3 @@ function deadlyCallOfServer(chance: Chance): DeadlyCall {
   const nth = path === '/data-' ? chance.whole(1, 12) : chance.one([1, 1, 1, 2])
   return { call, path, nth, when: chance.one(['before', 'after']) }
 }
-
-/** The largest disk that a plan can have, grown a few times. */
-export const diskBytesMax = 16 * MiB

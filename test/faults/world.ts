@@ -46,12 +46,12 @@ export class World implements AsyncDisposable {
 
   static async make(scenario: Scenario, surroundings: Surroundings): Promise<World> {
     const place = await Place.empty()
-    let world: World | undefined
-    const addressOf = (): string | undefined => world?.gatewayAddress()
-    const gateways = await Link.toGateways(addressOf)
+    const made: { world?: World } = {}
+    const gateways = await Link.toGateways(() => made.world?.gatewayAddress())
     const storeLink = scenario.store === 's3' ? await Link.toStore(requireS3(surroundings).endpoint) : undefined
     const redis = scenario.shape === 'alone' ? undefined : await startRedis({ args: keepsData })
-    world = new World(scenario, surroundings, { place, gateways, storeLink, redis })
+    const world = new World(scenario, surroundings, { place, gateways, storeLink, redis })
+    made.world = world
     await world.#furnish()
     return world
   }

@@ -16,7 +16,9 @@ import { isMainThread } from 'node:worker_threads'
  * @property {{ call: string, path: string, nth: number, when: 'before' | 'after' | 'half' }} [die]
  * @property {{ afterMs: number, shiftMs: number }} [clock]
  */
-const parsed = /** @type {Faults} */ (JSON.parse(process.env['STRATA_FAULTS'] ?? '{}'))
+/** @type {unknown} */
+const told = JSON.parse(process.env['STRATA_FAULTS'] ?? '{}')
+const parsed = /** @type {Faults} */ (told)
 
 /** @typedef {(...parameters: unknown[]) => unknown} Call */
 /** @typedef {Record<string, unknown>} Calls */
@@ -34,9 +36,8 @@ if (clock !== undefined) {
   // What Node itself says of the time in answers comes from elsewhere.
   const response = /** @type {Calls} */ (/** @type {unknown} */ (http.ServerResponse.prototype))
   const writeHead = /** @type {Call} */ (response['writeHead'])
-  response['writeHead'] = function (/** @type {unknown[]} */ ...parameters) {
-    const answer = /** @type {http.ServerResponse} */ (/** @type {unknown} */ (this))
-    answer.setHeader('date', new Date(Date.now()).toUTCString())
+  response['writeHead'] = /** @this {http.ServerResponse} */ function (/** @type {unknown[]} */ ...parameters) {
+    this.setHeader('date', new Date(Date.now()).toUTCString())
     return writeHead.call(this, ...parameters)
   }
 }
