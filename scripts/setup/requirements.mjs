@@ -61,6 +61,11 @@ export const parts = {
       { debianPackage: 'python3-zstandard', pythonModule: 'zstandard' },
     ],
   },
+  certificates: {
+    purpose: 'make certificates for services of the tests',
+    required: false,
+    requirements: [{ debianPackage: 'openssl', programs: ['openssl'] }],
+  },
   's3-server': {
     purpose: 'run a Ceph RGW, the S3 server of the tests',
     required: false,
@@ -91,7 +96,7 @@ export const parts = {
  */
 export const tasks = {
   check: ['build-tools'],
-  test: ['build-tools', 'redis', 'disk-image', 'file-systems', 'foreign-readers', 's3-server'],
+  test: ['build-tools', 'redis', 'disk-image', 'file-systems', 'foreign-readers', 'certificates', 's3-server'],
   demo: ['build-tools', 'redis', 'disk-image'],
   bench: ['build-tools', 'redis', 'disk-image', 'other-backups'],
 }
