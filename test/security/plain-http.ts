@@ -57,10 +57,6 @@ function codeIn(text: string): string | undefined {
   }
 }
 
-function sha256(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex')
-}
-
 /** A connection on which bytes are written as they are. Resolves with all that came back when the other side ends it. */
 export function rawConnection(address: string): { readonly socket: Socket; readonly ended: Promise<string> } {
   const { hostname, port } = new URL(address)

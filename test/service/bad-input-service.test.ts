@@ -6,7 +6,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { after, before, test } from 'node:test'
 import { protocolHeader, protocolVersion, routes } from '@strata/shared/protocol/routes.ts'
-import { assertRefusal, dayMs, makeDisk, Place, preload } from '../end-to-end/place.ts'
+import { assertRefusal, dayMs, makeDisk, Place, preload, withLimits } from '../end-to-end/place.ts'
 import { sendPlain } from '../security/plain-http.ts'
 import { redisRequirement, startRedis } from '../servers/redis.ts'
 import { describeWith } from '../servers/require-server.ts'
@@ -24,7 +24,8 @@ describeWith(redisRequirement, 'bad input: an agent and its service', () => {
     disk = place.file('disk.img')
     await makeDisk(disk, 1)
     fleet = new Fleet(place)
-    server = await fleet.serve()
+    // A gateway sees at once that an endpoint has another key.
+    server = await fleet.serve([], { env: withLimits({ endpointRecheckMs: 1 }) })
   })
   after(async () => {
     await fleet.stop()
@@ -147,6 +148,11 @@ describeWith(redisRequirement, 'bad input: an agent and its service', () => {
       assert.equal((await machine.backUp(disk)).kind, 'incremental')
     })
   }
+
+  test('a service whose port somebody has says so, and ends', async () => {
+    const { host } = new URL(server.address)
+    assertRefusal(await place.run(['--json', 'serve', '--listen', host]), 'E_CONFIGURATION')
+  })
 
   test('a service on a Redis that keeps nothing says so, and serves', async () => {
     const args = ['--json', 'serve', '--listen', '127.0.0.1:0']
