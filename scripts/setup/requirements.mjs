@@ -66,11 +66,6 @@ export const parts = {
       { debianPackage: 'python3-zstandard', pythonModule: 'zstandard' },
     ],
   },
-  certificates: {
-    purpose: 'make certificates for services of the tests',
-    required: false,
-    requirements: [{ debianPackage: 'openssl', programs: ['openssl'] }],
-  },
   's3-server': {
     purpose: 'run a Ceph RGW, the S3 server of the tests',
     required: false,

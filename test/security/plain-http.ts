@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { request as httpRequest, type OutgoingHttpHeaders } from 'node:http'
 import { createConnection, type Socket } from 'node:net'
 

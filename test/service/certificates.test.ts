@@ -46,7 +46,7 @@ describeWith(both, 'bad input: the certificate of the service', () => {
   test('with its authority given a machine enrols and backs up; without, it says why not', async () => {
     const server = await serve(good)
     assert.match(server.address, /^https:/)
-    const machine = await fleet.machine('web1', server, ['--ca', authority.certPath])
+    const machine = await fleet.machine('web1', server, { enroll: ['--ca', authority.certPath] })
     assert.equal((await machine.backUp(place.file('disk.img'))).kind, 'full')
     const { message, hint } = await refusal(server.address, 'E_SERVICE_CERTIFICATE')
     assert.match(message, /UNABLE_TO_VERIFY_LEAF_SIGNATURE/)
@@ -69,7 +69,7 @@ describeWith(both, 'bad input: the certificate of the service', () => {
 
   test('one that expires ends a run at once; when it is renewed the next run goes on', async () => {
     const first = await serve(good)
-    const machine = await fleet.machine('web2', first, ['--ca', authority.certPath])
+    const machine = await fleet.machine('web2', first, { enroll: ['--ca', authority.certPath] })
     await first.stop()
     const expired = await serve(await authority.issue('expired', 'IP:127.0.0.1', -1))
     const pointAt = async ({ address }: ServerProcess): Promise<void> => {
