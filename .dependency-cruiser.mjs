@@ -39,7 +39,7 @@ export default {
           '\\.d\\.ts$',
           '^shared/src/limits\\.ts$',
           '^scripts/setup/no-services/',
-          '^test/end-to-end/preload/',
+          '^test/(end-to-end|faults)/preload/',
         ],
       },
       {},

@@ -15,6 +15,7 @@ const programs = {
     program: 'test/demo/main.ts',
     alsoNeeds: (taskArguments) => (/(^| )--store[ =]s3( |$)/.test(taskArguments.join(' ')) ? ['s3-server'] : []),
   },
+  faults: { program: 'test/faults/main.ts' },
   bench: {
     program: 'test/bench/main.ts',
     alsoNeeds: (taskArguments) => (/--with-s3|requests/.test(taskArguments.join(' ')) ? ['s3-server'] : []),

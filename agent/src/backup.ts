@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import type { Clock } from '@strata/shared/clock.ts'
+import { requireDiskNames } from '@strata/shared/disk-name.ts'
 import { StrataError, toStrataError } from '@strata/shared/errors.ts'
 import type { BasePoint, Consistency, DiskDescription, PointKind, Warning } from '@strata/shared/format/manifest.ts'
 import { diskCounts } from '@strata/shared/format/root.ts'
@@ -9,11 +10,10 @@ import { asId, type ChainId, type SessionId, type SetId } from '@strata/shared/t
 import { ScanPool, scanThreadsDefault } from './capture/scan-pool.ts'
 import { openSource, type Source } from './capture/source.ts'
 import { mountWarning } from './capture/stability.ts'
-import { requireDiskNames } from './disk-names.ts'
 import { forgetDigests, giveUp, isOfDigestFiles, isWorthKeeping } from './give-up.ts'
 import { thisMachine } from './machine.ts'
 import { SessionJournal } from './resume/session-journal.ts'
-import { Passes, type PassProgress, type PassResult } from './passes.ts'
+import { Passes, type PassOptions, type PassProgress, type PassResult } from './passes.ts'
 import { SendQueue } from './send/send-queue.ts'
 import { makeStateDirectory } from './state-directory.ts'
 import { SetState, type DigestsFrom } from './track/base-digests.ts'
@@ -156,7 +156,7 @@ class BackupRun {
         const state = new SetState(stateDirectory, session.set, clock.nowMs())
         await this.#presentHistory(session, state)
         await queue.fillGaps()
-        passes = this.#passes(session, state, pool, queue, earlier ? journal : null)
+        passes = this.#passes(session, state, pool, queue, { journal, isResumed: earlier })
         const result = await passes.run()
         this.#stop.signal.throwIfAborted()
         committed = await this.#finish(session, queue, result).catch((error: unknown) => {
@@ -187,12 +187,15 @@ class BackupRun {
     const journal = SessionJournal.open(stateDirectory, setName)
     if (journal !== null) {
       const resumed = await uplink.resume(earlierOf(journal))
-      onResume?.(resumed.state === 'open' ? 'goes-on' : resumed.state)
       if (resumed.state === 'open') {
         const { session } = resumed
-        if (journal.isOf(this.#sources) && fits(session.kind, kind)) return { session, journal, earlier: true }
+        if (journal.isOf(this.#sources) && fits(session.kind, kind)) {
+          onResume?.('goes-on')
+          return { session, journal, earlier: true }
+        }
         await session.abandon()
       }
+      onResume?.(resumed.state === 'open' ? 'over' : resumed.state)
       journal.remove()
     }
     const session = await this.#openNew()
@@ -221,7 +224,7 @@ class BackupRun {
     state: SetState,
     pool: ScanPool,
     queue: SendQueue,
-    earlier: SessionJournal | null,
+    resuming: Pick<PassOptions, 'journal' | 'isResumed'>,
   ): Passes {
     const { clock, allowChanging, onProgress } = this.#options
     session.disks.forEach(requireAddressable)
@@ -236,7 +239,7 @@ class BackupRun {
         treeDigestKey: session.treeDigestKey,
       },
       state,
-      earlier,
+      ...resuming,
       clock,
       allowChanging,
       onProgress: (progress) => onProgress?.({ phase: 'scan', ...progress }),

@@ -5,8 +5,9 @@ import { passesPerSessionMax } from '@strata/shared/limits.ts'
 import type { OpenedSession, RememberedPoint } from '@strata/shared/protocol/uplink.ts'
 import { scanDisk, type ScanCounts, type ScanTools } from './capture/scan.ts'
 import type { Source } from './capture/source.ts'
+import type { KnownDigests } from './resume/known-digests.ts'
 import type { SessionJournal } from './resume/session-journal.ts'
-import { changeBetween, stateBeforeReading, stateOf, type SourceState } from './capture/stability.ts'
+import { changeBetween, stateBeforeReading, stateOf, viewMark, type SourceState } from './capture/stability.ts'
 import {
   openBaseDigests,
   passReference,
@@ -14,6 +15,7 @@ import {
   type DigestsFrom,
   type SetState,
 } from './track/base-digests.ts'
+import type { DigestReference } from './track/digest-reference.ts'
 import { diskMark } from './track/digest-file.ts'
 import { DigestFileWriter } from './track/digest-file-writer.ts'
 
@@ -39,8 +41,10 @@ export interface PassOptions {
   readonly sources: readonly Source[]
   readonly tools: ScanTools
   readonly state: SetState
-  /** Of a session that an earlier run has begun: what that one sent. */
-  readonly earlier: SessionJournal | null
+  /** Where sessions outlive their runs. */
+  readonly journal: SessionJournal | null
+  /** An earlier run has begun the session: what that one sent is in the journal. */
+  readonly isResumed: boolean
   readonly clock: Clock
   readonly allowChanging: boolean
   readonly onProgress: (progress: PassProgress) => void
@@ -171,26 +175,33 @@ class DiskPasses {
   }
 
   async scan(pass: number): Promise<void> {
-    const { session, state, tools, clock, earlier } = this.#options
+    const { session, state, tools, clock, journal, isResumed } = this.#options
     const { blockBytes, sizeBytes } = this.#description
     const base = this.#digests === null ? this.#openBase() : null
-    const atFirst =
-      base === null ? undefined : (earlier?.sentBlocks(this.#index).over(base.reference) ?? base.reference)
+    const atFirst = base === null ? undefined : this.#overSent(base.reference, isResumed ? journal : null)
     const reference = this.#digests === null ? atFirst : passReference(this.#digests.pages())
     invariant(reference !== undefined, 'there is something to compare with')
     const before = this.#digests
+    let known: KnownDigests | undefined
     try {
       this.#digests = new DigestFileWriter(state.newDigestFile(this.name, session.session, pass), sizeBytes, blockBytes)
       this.#counts.bytesDone = 0
       this.#before = await stateBeforeReading(this.#source, clock)
-      const disk = { index: this.#index, source: this.#source, blockBytes, reference, digests: this.#digests }
+      known = journal?.knownDigests(this.#index, viewMark(this.#source, this.#before))
+      const digests = known === undefined ? [this.#digests] : [this.#digests, known]
+      const disk = { index: this.#index, source: this.#source, blockBytes, reference, digests, known }
       this.#contentRoot = await scanDisk(tools, disk, this.#counts, () => {
         this.#report(pass)
       })
     } finally {
       before?.remove()
       base?.close()
+      known?.close()
     }
+  }
+
+  #overSent(reference: DigestReference, journal: SessionJournal | null): DigestReference {
+    return journal === null ? reference : journal.sentBlocks(this.#index).over(reference)
   }
 
   /** How the source changed since its last reading began; null when it did not. */

@@ -66,6 +66,11 @@ export const parts = {
       { debianPackage: 'python3-zstandard', pythonModule: 'zstandard' },
     ],
   },
+  certificates: {
+    purpose: 'make certificates for services of the tests',
+    required: false,
+    requirements: [{ debianPackage: 'openssl', programs: ['openssl'] }],
+  },
   's3-server': {
     purpose: 'run a Ceph RGW, the S3 server of the tests',
     required: false,
@@ -98,5 +103,6 @@ export const tasks = {
   check: ['build-tools'],
   test: ['build-tools', 'redis', 'disk-image', 'file-systems', 'certificates', 'foreign-readers', 's3-server'],
   demo: ['build-tools', 'redis', 'disk-image'],
+  faults: ['build-tools', 'redis', 's3-server'],
   bench: ['build-tools', 'redis', 'disk-image', 'other-backups'],
 }

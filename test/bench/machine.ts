@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { projectRoot } from '../fixtures/real-files.ts'
 import { strataPath } from '../fixtures/strata-program.ts'
 import { runTool } from '../fixtures/tool.ts'
+import { missingPrograms } from '../servers/processes.ts'
 
 export interface Machine {
   readonly system: string
@@ -28,8 +29,8 @@ export async function describeMachine(workDirectory: string): Promise<Machine> {
     versions: {
       strata: `${await firstLine(strataPath, ['--version'])}${await revision()}`,
       node: process.version,
-      restic: await firstLine('restic', ['version']),
-      borg: await firstLine('borg', ['--version']),
+      restic: await versionOf('restic', ['version']),
+      borg: await versionOf('borg', ['--version']),
       redis: /v=(\S+)/.exec(await firstLine('redis-server', ['--version']))?.[1] ?? 'unknown',
     },
   }
@@ -43,6 +44,11 @@ async function distribution(): Promise<string> {
 async function firstLine(program: string, args: readonly string[]): Promise<string> {
   const { output } = await runTool(program, args, { directory: projectRoot })
   return output.trim().split('\n')[0] ?? ''
+}
+
+/** Parts that have no contestants need none. */
+async function versionOf(program: string, args: readonly string[]): Promise<string> {
+  return missingPrograms([program]).length > 0 ? 'not here' : await firstLine(program, args)
 }
 
 /** Empty where the sources do not come from git. */

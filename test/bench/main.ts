@@ -11,14 +11,18 @@ import { restic } from './contestants/restic.ts'
 import { strata, StrataRepository } from './contestants/strata.ts'
 import { buildMachineImage, buildScatteredImage, buildSparseImage, type BenchImage } from './images.ts'
 import { describeMachine } from './machine.ts'
-import { helpText, parseBenchOptions, speedSteps, type BenchOptions } from './options.ts'
+import { helpText, parseBenchOptions, speedSteps, type BenchOptions, type PartName } from './options.ts'
+import { measureFleet } from './parts/fleet.ts'
 import { measureLatency, type LatencyResults } from './parts/latency.ts'
 import { measureMemory } from './parts/memory.ts'
 import { profileCommands } from './parts/profile.ts'
 import { countRequests } from './parts/requests.ts'
+import { measureScaling } from './parts/scaling.ts'
 import { SpeedMeasurement } from './parts/speed.ts'
+import { measureUneven } from './parts/uneven.ts'
+import { measureUpload } from './parts/upload.ts'
 import { markdownReport, terminalReport } from './report.ts'
-import type { BenchResults, MemoryResult } from './results.ts'
+import type { BenchResults, FleetResult, MemoryResult, ScalingResult, UnevenResult, UploadResult } from './results.ts'
 import { judge } from './targets.ts'
 
 const MiB = 1024 ** 2
@@ -50,6 +54,10 @@ class Bench {
     const memory = await this.#attempt('memory', () => this.#memory(), [])
     const requests = await this.#attempt('requests', () => this.#requests(), [])
     const profile = await this.#attempt('profile', () => this.#profile(), [])
+    const fleet = await this.#part('fleet', () => this.#fleet())
+    const uneven = await this.#part('uneven', () => this.#uneven())
+    const upload = await this.#part('upload', () => this.#upload())
+    const scaling = (await this.#part('scaling', () => this.#scaling())) ?? []
     const failures = this.#failures
     const image =
       this.#image === undefined ? null : { sizeBytes: this.#image.sizeBytes, dataBytes: this.#image.dataBytes }
@@ -65,6 +73,10 @@ class Bench {
       memory,
       requests,
       profile,
+      fleet,
+      uneven,
+      upload,
+      scaling,
       failures,
     }
     return { ...measured, targets: judge(measured) }
@@ -81,6 +93,33 @@ class Bench {
       this.#failures.push(message)
       return otherwise
     }
+  }
+
+  /** Null where it is not wanted. */
+  async #part<Result>(part: PartName, work: () => Promise<Result>): Promise<Result | null> {
+    if (!this.#options.parts.has(part)) return null
+    say(part)
+    return await this.#attempt(part, work, null)
+  }
+
+  #fleet(): Promise<FleetResult> {
+    const size = this.#options.quick ? { agents: 20, rounds: 2 } : { agents: 200, rounds: 5 }
+    return measureFleet(this.#path('fleet'), size, this.#signal, say)
+  }
+
+  #uneven(): Promise<UnevenResult> {
+    const size = this.#options.quick ? { small: 5, largeBytes: GiB / 4 } : { small: 50, largeBytes: GiB }
+    return measureUneven(this.#path('uneven'), size, this.#signal)
+  }
+
+  #upload(): Promise<UploadResult> {
+    const { quick, runs } = this.#options
+    return measureUpload(this.#path('upload'), { diskBytes: quick ? GiB / 4 : GiB, runs }, this.#signal)
+  }
+
+  #scaling(): Promise<ScalingResult[]> {
+    const diskBytes = this.#options.quick ? 16 * MiB : 128 * MiB
+    return measureScaling(this.#path('scaling'), { diskBytes }, this.#signal)
   }
 
   async #latency(): Promise<LatencyResults> {

@@ -1,7 +1,17 @@
 import { parseArgs } from 'node:util'
 import { steps, type Step } from './contestants/contestant.ts'
 
-export const partNames = [...steps, 'points', 'small', 'memory', 'requests', 'profile'] as const
+const serviceParts = ['fleet', 'uneven', 'upload'] as const
+export const partNames = [
+  ...steps,
+  'points',
+  'small',
+  'memory',
+  'requests',
+  'profile',
+  ...serviceParts,
+  'scaling',
+] as const
 export type PartName = (typeof partNames)[number]
 
 export interface BenchOptions {
@@ -22,7 +32,7 @@ const filesBytesQuick = 1 * GiB
 const runsFull = 3
 const runsQuick = 1
 /** Need a server of their own, or slow down what they look at. */
-const partsOnRequest: readonly PartName[] = ['requests', 'profile']
+const partsOnRequest: readonly PartName[] = ['requests', 'profile', 'scaling']
 
 export const helpText = `npm run bench [-- OPTION…]
 
@@ -31,11 +41,16 @@ How, and what the figures mean: docs/benchmarks.md.
 
   --quick         1 GiB of data and one run of everything: to see that it works; its figures say little
   --runs N        repetitions; the medians count (default: ${String(runsFull)}, with --quick ${String(runsQuick)})
-  --only PART,…   of: ${partNames.join(', ')}
+  --only PART,…   of: ${partNames.slice(0, 9).join(', ')},
+                  ${partNames.slice(9).join(', ')};
+                  service stands for ${serviceParts.join(', ')}
                   (full: full backup, rescan: of an unchanged disk, changed: incremental after 2 % changed,
                   points: strata points, small: an unchanged 100 MiB image, memory: peaks on three images,
-                  requests: to an S3 store, profile: where the CPU time goes)
-  --with-s3       also count requests on S3; starts a Ceph RGW that keeps everything in memory
+                  requests: to an S3 store, profile: where the CPU time goes,
+                  fleet: small backups of many endpoints by way of a service, uneven: small ones beside a tenant
+                  that sends without pause, upload: a full through the gateway, scaling: two workers for one)
+  --skip PART,…   all of the usual parts but these
+  --with-s3       also count requests on S3, and scaling; starts a Ceph RGW that keeps everything in memory
   --profile       also take CPU profiles of a full backup and a restore
   --data SIZE     programs and libraries in the image, such as 3G (default: 5.2G, with --quick 1G)
   --out DIR       where results go (default: bench-results)
@@ -52,6 +67,7 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions {
       quick: { type: 'boolean', default: false },
       runs: { type: 'string' },
       only: { type: 'string' },
+      skip: { type: 'string' },
       'with-s3': { type: 'boolean', default: false },
       profile: { type: 'boolean', default: false },
       data: { type: 'string' },
@@ -62,9 +78,10 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions {
     },
   })
   const { quick, keep, help } = values
-  const parts = new Set(values.only === undefined ? defaultParts : values.only.split(',').map(parsePart))
-  if (values['with-s3']) parts.add('requests')
+  const parts = new Set(values.only === undefined ? defaultParts : parseParts(values.only, '--only'))
+  if (values['with-s3']) parts.add('requests').add('scaling')
   if (values.profile) parts.add('profile')
+  for (const part of values.skip === undefined ? [] : parseParts(values.skip, '--skip')) parts.delete(part)
   return {
     quick,
     runs: values.runs === undefined ? (quick ? runsQuick : runsFull) : parseRuns(values.runs),
@@ -79,9 +96,13 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions {
 
 const defaultParts: readonly PartName[] = partNames.filter((name) => !partsOnRequest.includes(name))
 
-function parsePart(text: string): PartName {
+function parseParts(text: string, option: string): PartName[] {
+  return text.split(',').flatMap((name) => (name === 'service' ? serviceParts : [parsePart(name, option)]))
+}
+
+function parsePart(text: string, option: string): PartName {
   const part = partNames.find((name) => name === text)
-  if (part === undefined) throw new Error(`--only takes ${partNames.join(', ')}, not '${text}'`)
+  if (part === undefined) throw new Error(`${option} takes service, ${partNames.join(', ')}, not '${text}'`)
   return part
 }
 

@@ -71,7 +71,7 @@ function parentsOfAll(): Map<number, number> {
 }
 
 /** Places of fields in /proc/PID/stat after the program's name (proc(5) counts from 1 and counts pid and name). */
-const statField = { parent: 1, childrenUser: 13, childrenSystem: 14 } as const
+const statField = { parent: 1, user: 11, system: 12, childrenUser: 13, childrenSystem: 14 } as const
 
 function statFields(path: string): string[] | undefined {
   const text = readIfThere(path)
@@ -106,6 +106,12 @@ const ticksPerSecond = 100
 export function endedChildrenCpuSeconds(): number {
   const fields = statFields('/proc/self/stat') ?? []
   return (Number(fields[statField.childrenUser]) + Number(fields[statField.childrenSystem])) / ticksPerSecond
+}
+
+/** CPU time, user and system, of a process that runs. */
+export function processCpuSeconds(pid: number): number {
+  const fields = statFields(`/proc/${String(pid)}/stat`) ?? []
+  return (Number(fields[statField.user]) + Number(fields[statField.system])) / ticksPerSecond
 }
 
 /** CPU time that the whole machine has spent on anything since it was started. */

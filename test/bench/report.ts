@@ -3,15 +3,9 @@ import { tableLines, type Column } from '@strata/workers/cli/output/table.ts'
 import { stepTitles } from './contestants/contestant.ts'
 import type { ProfileSummary } from './parts/profile.ts'
 import type { BenchResults, MemoryResult, RequestsResult, SpeedResult } from './results.ts'
+import { right, type Section } from './section.ts'
+import { serviceSections } from './service-report.ts'
 import { median } from './statistics.ts'
-
-/** Tables that are the same on a terminal and in Markdown. */
-interface Section {
-  readonly title: string
-  readonly columns: readonly Column[]
-  readonly rows: readonly (readonly string[])[]
-  readonly notes: readonly string[]
-}
 
 const bytesPerMegabyte = 1e6
 const GiB = 1024 ** 3
@@ -37,13 +31,10 @@ function sections(results: BenchResults): Section[] {
     latencySection(results),
     memorySection(results.memory),
     requestsSection(results.requests),
+    ...serviceSections(results),
   ]
     .concat(results.profile.map(profileSection), targetsSection(results))
     .filter(({ rows }) => rows.length > 0)
-}
-
-function right(...titles: readonly string[]): Column[] {
-  return titles.map((title) => ({ title, align: 'right' }))
 }
 
 function speedSection({ speed, image, runs }: BenchResults): Section {

@@ -3,6 +3,8 @@ import type { Step } from './contestants/contestant.ts'
 import type { StrataMemory } from './contestants/strata.ts'
 import type { Machine } from './machine.ts'
 import type { ProfileSummary } from './parts/profile.ts'
+import type { BackupTimes } from './service/agents-process.ts'
+import type { RedisUse } from './service/redis-use.ts'
 
 /** What was measured: the JSON document of a run. Times in seconds, sizes in bytes. */
 export interface BenchResults {
@@ -17,6 +19,10 @@ export interface BenchResults {
   readonly memory: readonly MemoryResult[]
   readonly requests: readonly RequestsResult[]
   readonly profile: readonly ProfileSummary[]
+  readonly fleet: FleetResult | null
+  readonly uneven: UnevenResult | null
+  readonly upload: UploadResult | null
+  readonly scaling: readonly ScalingResult[]
   /** Parts that could not be measured, and why. */
   readonly failures: readonly string[]
   readonly targets: readonly Target[]
@@ -56,6 +62,60 @@ export interface RequestsResult {
   readonly kind: string
   readonly changedBytes: number
   readonly requests: StoreTotals
+}
+
+/** Small backups of many endpoints, by way of a service. The first round is of fulls. */
+export interface FleetResult {
+  readonly agents: number
+  readonly atOnce: number
+  readonly diskBytes: number
+  /** Of each disk, before each backup but the first. */
+  readonly changedBytes: number
+  readonly rounds: readonly FleetRound[]
+}
+
+export interface FleetRound {
+  readonly seconds: number
+  readonly points: number
+  readonly backupSeconds: readonly number[]
+  /** From "everything was sent" to the point being visible. */
+  readonly commitSeconds: readonly number[]
+  readonly changedBytes: number
+  readonly serviceCpuSeconds: number
+  readonly redisCpuSeconds: number
+  readonly agentsCpuSeconds: number
+  readonly othersCpuSeconds: number
+  /** At the end of the round. */
+  readonly serviceResidentBytes: number
+  readonly redis: RedisUse
+  readonly requests: StoreTotals
+}
+
+export interface UnevenResult {
+  readonly small: number
+  readonly largeBytes: number
+  readonly alone: readonly BackupTimes[]
+  readonly beside: readonly BackupTimes[]
+  readonly besideSeconds: number
+  /** Of both, while the small ones were measured beside the large one: nearly all is the large one's. */
+  readonly storedBytes: number
+}
+
+export interface UploadResult {
+  readonly diskBytes: number
+  readonly seconds: readonly number[]
+  readonly serviceCpuSeconds: readonly number[]
+  /** Of `strata backup` of the same disk. */
+  readonly localSeconds: readonly number[]
+}
+
+export interface ScalingResult {
+  /** Processes with the role ingest and one thread each. */
+  readonly workers: number
+  readonly bytes: number
+  /** From their start to the last point. */
+  readonly seconds: number
+  readonly serviceCpuSeconds: number
 }
 
 /** Something to reach, and whether it was. */

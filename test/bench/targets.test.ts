@@ -16,6 +16,10 @@ function measured(parts: Partial<BenchResults>): Omit<BenchResults, 'targets'> {
     memory: [],
     requests: [],
     profile: [],
+    fleet: null,
+    uneven: null,
+    upload: null,
+    scaling: [],
     failures: [],
     ...parts,
   }
@@ -66,4 +70,16 @@ test('what was not measured is no target', () => {
     judge(measured({ points: { seconds: [0.5, 0.9, 0.6] } })).map(({ met }) => met),
     [true],
   )
+})
+
+test('a small backup beside a large tenant is compared by medians', () => {
+  const backups = (...all: number[]) => all.map((seconds) => ({ seconds, commitSeconds: 1, changedBytes: 1 }))
+  const some = { small: 3, largeBytes: 1, besideSeconds: 1, storedBytes: 1 }
+  const uneven = { ...some, alone: backups(0.2, 0.1, 9), beside: backups(0.5, 0.4, 0.1) }
+  const [target] = judge(measured({ uneven }))
+  assert.deepEqual([target?.measured, target?.met], ['2.00×', true])
+  const [missed] = judge(measured({ uneven: { ...uneven, beside: backups(0.41, 0.41, 0.1) } }))
+  assert.equal(missed?.met, false)
+  const [idle] = judge(measured({ uneven: { ...uneven, storedBytes: 0 } }))
+  assert.equal(idle?.met, false)
 })

@@ -1,5 +1,5 @@
 import type { Step } from './contestants/contestant.ts'
-import type { BenchResults, MemoryResult, SpeedResult, Target } from './results.ts'
+import type { BenchResults, MemoryResult, SpeedResult, Target, UnevenResult } from './results.ts'
 import { median } from './statistics.ts'
 
 type Measured = Omit<BenchResults, 'targets'>
@@ -17,6 +17,7 @@ const smallSecondsMax = 3
 const agentBytesMax = 200 * MiB
 const workerBytesMax = 600 * MiB
 const requestsPerGiBMax = 80
+const besideTimesMax = 2
 
 /** Every target whose figures were measured. */
 export function judge(results: Measured): Target[] {
@@ -30,6 +31,7 @@ export function judge(results: Measured): Target[] {
     ...within('backup of an unchanged 100 MiB image', results.small?.seconds, smallSecondsMax),
     ...results.memory.flatMap(memoryTargets),
     ...results.requests.flatMap(requestTargets),
+    ...(results.uneven === null ? [] : [besideTarget(results.uneven)]),
   ]
 }
 
@@ -112,4 +114,16 @@ function requestTargets({ kind, changedBytes, requests }: BenchResults['requests
       met: perGiB <= requestsPerGiBMax,
     },
   ]
+}
+
+/** Beside one that did not come to send anything nothing was shown. */
+function besideTarget({ alone, beside, storedBytes, largeBytes }: UnevenResult): Target {
+  const typical = (backups: UnevenResult['alone']): number => median(backups.map(({ seconds }) => seconds))
+  const factor = typical(beside) / typical(alone)
+  return {
+    title: 'a small backup beside a tenant that sends without pause, time compared with alone',
+    wanted: `≤ ${besideTimesMax.toFixed(1)}×`,
+    measured: `${factor.toFixed(2)}×`,
+    met: factor <= besideTimesMax && storedBytes >= largeBytes / 4,
+  }
 }

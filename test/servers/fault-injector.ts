@@ -1,5 +1,5 @@
 import { createServer, request as httpRequest } from 'node:http'
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { ClientRequest, IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 
 /**
@@ -16,6 +16,8 @@ export type Fault =
     }
   /** Cuts the connection before the real server hears of the request. */
   | { readonly kind: 'cut' }
+  /** Cuts both connections when half of the body has gone on. */
+  | { readonly kind: 'cut-upload' }
   /** The real server does what it is asked; its answer is lost. */
   | { readonly kind: 'lose-answer' }
   /** The real server's answer breaks off in the middle of its body. */
@@ -46,19 +48,18 @@ export interface FaultInjector {
   stop(): Promise<void>
 }
 
-/**
- * @param behind origin of the real server, or of several that are as good as one another: each request goes to the next
- * of them, as a load balancer does. Without one every request must be spoiled.
- */
-export async function startFaultInjector(behind: string | readonly string[] = []): Promise<FaultInjector> {
+/** Gives the origin of the server for the next request; undefined: there is none, and the connection is cut. */
+export type Behind = () => string | undefined
+
+/** @param behind origin of the real server; without one every request must be spoiled */
+export async function startFaultInjector(behind?: string | Behind): Promise<FaultInjector> {
   const seen: SeenRequest[] = []
-  const origins = typeof behind === 'string' ? [behind] : behind
   let plan: FaultPlan = () => undefined
   const server = createServer((request, response) => {
     const one = { method: request.method ?? '', url: request.url ?? '', headers: request.headers }
     const fault = plan(one, seen.length)
     seen.push(one)
-    serve(request, response, fault, origins[seen.length % origins.length])
+    serve({ request, response, behind }, fault)
   })
   const sockets = new Set<Socket>()
   server.on('connection', (socket) => {
@@ -89,12 +90,16 @@ async function closed(server: Server): Promise<void> {
   })
 }
 
-function serve(
-  request: IncomingMessage,
-  response: ServerResponse,
-  fault: Fault | undefined,
-  behind: string | undefined,
-): void {
+interface Exchange {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly behind: string | Behind | undefined
+}
+
+function serve({ request, response, behind }: Exchange, fault: Fault | undefined): void {
+  const cut = (): void => {
+    request.socket.destroy()
+  }
   switch (fault?.kind) {
     case 'answer':
       // The whole request is taken first: a client that still writes could miss the answer.
@@ -103,7 +108,10 @@ function serve(
       })
       return
     case 'cut':
-      request.socket.destroy()
+      cut()
+      return
+    case 'cut-upload':
+      cutInTheMiddle({ request, response, behind })
       return
     case 'hang':
       request.resume()
@@ -115,40 +123,78 @@ function serve(
       return
     case 'hold':
       void fault.until.then(() => {
-        serve(request, response, undefined, behind)
+        serve({ request, response, behind }, undefined)
       })
       return
     case 'lose-answer':
-      forward(request, behind, (answer) => {
-        answer.resume().once('end', () => request.socket.destroy())
+      forward({ request, response, behind }, (answer) => {
+        answer.resume().once('end', cut)
       })
       return
     case 'cut-answer':
-      forward(request, behind, (answer) => {
+      forward({ request, response, behind }, (answer) => {
         response.writeHead(answer.statusCode ?? 500, answer.headers)
         answer.once('data', (chunk: Buffer) => {
-          response.write(chunk.subarray(0, chunk.byteLength / 2), () => request.socket.destroy())
+          response.write(chunk.subarray(0, chunk.byteLength / 2), cut)
         })
       })
       return
     case undefined:
-      forward(request, behind, (answer) => {
+      forward({ request, response, behind }, (answer) => {
         response.writeHead(answer.statusCode ?? 500, answer.headers)
+        // So that a stream of events begins before its first event.
+        response.flushHeaders()
         answer.pipe(response)
       })
   }
 }
 
+function forward(exchange: Exchange, answered: (answer: IncomingMessage) => void): void {
+  const onward = onwardOf(exchange)
+  if (onward === undefined) return
+  onward.once('response', (answer) => {
+    // A server that dies in the middle of its answer leaves the client with half of it, and no end.
+    answer.once('close', () => {
+      if (!answer.complete) exchange.request.socket.destroy()
+    })
+    answered(answer)
+  })
+  exchange.request.pipe(onward)
+}
+
+function cutInTheMiddle(exchange: Exchange): void {
+  const { request } = exchange
+  const onward = onwardOf(exchange)
+  if (onward === undefined) return
+  const half = Math.floor(Number(request.headers['content-length'] ?? '0') / 2)
+  let sent = 0
+  const cut = (): void => {
+    onward.destroy()
+    request.socket.destroy()
+  }
+  onward.once('response', cut)
+  request.on('data', (chunk: Buffer) => {
+    const part = chunk.subarray(0, half - sent)
+    sent += part.length
+    if (part.length > 0) onward.write(part)
+    if (sent >= half) cut()
+  })
+  request.once('end', cut)
+}
+
 /** The headers go on as they are: a signature covers the Host that the client has named. */
-function forward(
-  request: IncomingMessage,
-  behind: string | undefined,
-  answered: (answer: IncomingMessage) => void,
-): void {
+function onwardOf({ request, response, behind }: Exchange): ClientRequest | undefined {
   if (behind === undefined) throw new Error(`nothing is behind the fault injector to answer ${String(request.url)}`)
-  const { hostname, port } = new URL(behind)
+  const origin = typeof behind === 'string' ? behind : behind()
+  if (origin === undefined) {
+    request.socket.destroy()
+    return undefined
+  }
+  const { hostname, port } = new URL(origin)
   const { method, headers, url: path } = request
-  const onward = httpRequest({ hostname, port, method, path, headers }, answered)
-  onward.once('error', () => request.socket.destroy())
-  request.pipe(onward)
+  const onward = httpRequest({ hostname, port, method, path, headers })
+  onward.on('error', () => request.socket.destroy())
+  // A client that has gone is gone for the server as well.
+  response.once('close', () => onward.destroy())
+  return onward
 }

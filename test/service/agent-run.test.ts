@@ -4,6 +4,7 @@ import { readdir, writeFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import { blockBytesDefault } from '@strata/shared/limits.ts'
 import { MiB, Place, until, writeAt } from '../end-to-end/place.ts'
+import type { BackupAnswer } from '../fixtures/strata-program.ts'
 import { redisRequirement } from '../servers/redis.ts'
 import { describeWith } from '../servers/require-server.ts'
 import { Fleet } from './fleet.ts'
@@ -57,6 +58,29 @@ describeWith(redisRequirement, 'an agent and its service', () => {
     await place.assertRestores(outcome.point, disk)
     assert.deepEqual(await readdir(place.file('hand-over')), [])
     assert.deepEqual(await readdir(machine.spool), [])
+  })
+
+  test('in the same view, pages that were read and acknowledged are not even read again', async () => {
+    await using place = await Place.empty()
+    await place.answers('init')
+    const fleet = new Fleet(place)
+    const server = await fleet.serve()
+    const machine = await fleet.machine('web1', server)
+    const disk = place.file('disk.img')
+    // A page of the map is 1,024 blocks.
+    const pageBytes = 64 * MiB
+    const diskBytes = 3 * pageBytes + 4096
+    await writeFile(disk, randomBytes(diskBytes))
+    const args = ['agent', 'run', `disk=${disk}`, '--block-size', '64K']
+    const killed = machine.start(args, { STRATA_BANDWIDTH_LIMIT: '40M' })
+    await until(async () => ((await machine.acknowledgedBlocks()) >= 2 * 1024 ? true : undefined))
+    killed.child.kill('SIGKILL')
+    await killed.ended
+    const outcome = await machine.answer<BackupAnswer>(args)
+    assert.ok(outcome.bytesRead <= diskBytes - pageBytes, `${String(outcome.bytesRead)} bytes were read`)
+    await fleet.stop()
+    await place.untilNoProcess()
+    await place.assertRestores(outcome.point, disk)
   })
 
   test('nothing that an endpoint has opens the store, the queue or another endpoint', async () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { glob, mkdir, readFile } from 'node:fs/promises'
+import { mkdirSync } from 'node:fs'
+import { glob, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { digestBytes } from '@strata/shared/format/digest.ts'
 import { pageEntriesMax, serviceCloseMsMax } from '@strata/shared/limits.ts'
@@ -36,7 +37,7 @@ export class Fleet {
   /** A machine of its own, which has enrolled with a token for one use. */
   async machine(name: string, server: Addressed, options: MachineOptions = {}): Promise<Machine> {
     const { operator = this.#operator, id = name, enroll = [] } = options
-    const machine = await Machine.make(this.place, name, id)
+    const machine = new Machine(this.place, name, id)
     const args = ['--service', server.address, '--token', await operator.newToken(), '--name', name]
     await machine.answer(['agent', 'enroll', ...args, ...enroll])
     return machine
@@ -144,17 +145,12 @@ export class Machine {
   /** Where its segments are put together, plain. */
   readonly spool: string
 
-  static async make(place: Place, name: string, id = name): Promise<Machine> {
-    const machine = new Machine(place, name, id)
-    await mkdir(machine.spool)
-    return machine
-  }
-
-  private constructor(place: Place, name: string, id: string) {
+  constructor(place: Place, name: string, id = name) {
     this.place = place
     this.name = name
     this.state = place.file(`machine-${id}`)
     this.spool = place.file(`spool-${id}`)
+    mkdirSync(this.spool, { recursive: true })
     this.env = {
       STRATA_STATE: this.state,
       STRATA_HANDOVER_DIR: this.spool,

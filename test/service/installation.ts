@@ -72,7 +72,9 @@ export async function startInstallation(server: StoreServer | undefined): Promis
   const { gateway, worker, holding } = parts
   const fleet = new Fleet(place)
   const gateways = [await fleet.serve(gateway.args, gateway), await fleet.serve(gateway.args, gateway)] as const
-  const balancer = await startFaultInjector(gateways.map(({ address }) => address))
+  let turns = 0
+  // As a load balancer does: each request goes to the next of them.
+  const balancer = await startFaultInjector(() => gateways[turns++ % gateways.length]?.address)
   started.defer(() => balancer.stop())
   const all = started.move()
   return {

@@ -40,7 +40,7 @@ describeWith(redisRequirement, 'the way to the service', () => {
     code: ErrorCode,
     reason: RegExp,
   ): Promise<void> => {
-    const machine = await Machine.make(place, name)
+    const machine = new Machine(place, name)
     const token = await new Operator(place).newToken()
     const run = await machine.start(['agent', 'enroll', '--service', server.address, '--token', token, ...more]).ended
     assert.match(assertRefusal(run, code).message, reason)
@@ -70,15 +70,21 @@ describeWith(redisRequirement, 'the way to the service', () => {
       const { point } = await machine.backUp(place.file('disk.img'))
       assert.match(point, /^[0-9a-f]{32}$/)
       const unknown = /UNABLE_TO_VERIFY_LEAF_SIGNATURE|UNABLE_TO_GET_ISSUER_CERT_LOCALLY/
-      await assertNoEnrolment('wary', server, [], 'E_SERVICE_UNTRUSTED', unknown)
-      await assertNoEnrolment('misled', server, ['--ca', stranger.certPath], 'E_SERVICE_UNTRUSTED', unknown)
+      await assertNoEnrolment('wary', server, [], 'E_SERVICE_CERTIFICATE', unknown)
+      await assertNoEnrolment('misled', server, ['--ca', stranger.certPath], 'E_SERVICE_CERTIFICATE', unknown)
       await assertNoEnrolment('keyless', server, ['--ca', stranger.keyPath], 'E_CONFIGURATION', /no certificate/)
     })
 
     test('a certificate that has run out, or is for another host, is refused', async () => {
       const ca = ['--ca', authority.certPath]
-      await assertNoEnrolment('late', await serve(outdated), ca, 'E_SERVICE_UNTRUSTED', /CERT_HAS_EXPIRED/)
-      await assertNoEnrolment('lost', await serve(elsewhere), ca, 'E_SERVICE_UNTRUSTED', /ERR_TLS_CERT_ALTNAME_INVALID/)
+      await assertNoEnrolment('late', await serve(outdated), ca, 'E_SERVICE_CERTIFICATE', /CERT_HAS_EXPIRED/)
+      await assertNoEnrolment(
+        'lost',
+        await serve(elsewhere),
+        ca,
+        'E_SERVICE_CERTIFICATE',
+        /ERR_TLS_CERT_ALTNAME_INVALID/,
+      )
     })
 
     test('one that runs out later ends the next run at once, and the one after goes on when it is renewed', async () => {
@@ -88,7 +94,7 @@ describeWith(redisRequirement, 'the way to the service', () => {
       await server.stop()
       const late = await serve(outdated, listen)
       const run = await machine.start(['agent', 'run', `disk=${place.file('disk.img')}`]).ended
-      assert.match(assertRefusal(run, 'E_SERVICE_UNTRUSTED').message, /CERT_HAS_EXPIRED/)
+      assert.match(assertRefusal(run, 'E_SERVICE_CERTIFICATE').message, /CERT_HAS_EXPIRED/)
       await late.stop()
       await serve(good, listen)
       assert.equal((await machine.backUp(place.file('disk.img'))).kind, 'full')

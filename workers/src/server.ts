@@ -1,10 +1,12 @@
 import type { FastifyInstance } from 'fastify'
 import { readFile } from 'node:fs/promises'
+import { createSecureContext } from 'node:tls'
 import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
-import { bytesInFlightInAllMax, handOverFileBytesMax } from '@strata/shared/limits.ts'
+import { bytesInFlightInAllMax, gatewayCloseMsMax, handOverFileBytesMax } from '@strata/shared/limits.ts'
 import { handOverQueue, stagedQueue, type IngestJob } from '@strata/shared/queue/ingest-job.ts'
 import { openStaging } from '@strata/shared/staging/open-staging.ts'
 import type { StagingArea } from '@strata/shared/staging/staging-area.ts'
+import type { StoreTotals } from '@strata/shared/store/decorators/metrics.ts'
 import { asId } from '@strata/shared/types.ts'
 import { Admission } from './gateway/admission.ts'
 import { ReplayGuard } from './gateway/auth/replay-guard.ts'
@@ -25,6 +27,8 @@ export interface ServerOptions extends Omit<ServiceOptions, 'isAlone' | 'staging
 export interface RunningServer {
   /** Where agents find the gateway; undefined: this process is none. */
   readonly address: string | undefined
+  /** What this process has asked of the store; the staging area is not counted. */
+  metrics(): StoreTotals
   /** Lets requests and jobs that are under way end, then stops. */
   close(): Promise<void>
 }
@@ -42,20 +46,31 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   }
   const service = await startService({ ...options, isAlone: false, staging, onIngested })
   const { own, shared } = service.places
+  // Memory is each gateway's own; the staging area is everybody's.
   const admission =
     staging === undefined
       ? new Admission(own, handOverQueue, options.random, { bytesMax: bytesMaxOf(service) })
       : new Admission(shared, stagedQueue, options.random)
   made.admission = admission
-  const gateway = isGateway ? await startGateway(options, { service, admission, staging, tls }) : undefined
-  return {
-    address: gateway?.address,
-    close: async () => {
-      await gateway?.close()
-      await service.close()
-      admission.close()
-      await staging?.close()
-    },
+  const close = async (): Promise<void> => {
+    await service.close()
+    admission.close()
+    await staging?.close()
+  }
+  try {
+    const gateway = isGateway ? await startGateway(options, { service, admission, staging, tls }) : undefined
+    return {
+      address: gateway?.address,
+      metrics: () => service.metrics(),
+      close: async () => {
+        await gateway?.close()
+        await close()
+      },
+    }
+  } catch (error) {
+    // A port that somebody else has, and the like: workers that go on would keep the process.
+    await close()
+    throw error
   }
 }
 
@@ -107,10 +122,20 @@ async function startGateway(options: ServerOptions, parts: GatewayParts): Promis
     ...(onNote === undefined ? {} : { onRefusal: onNote }),
   })
   const close = async (): Promise<void> => {
+    // Whoever sends slowly, or nothing more at all, keeps nobody.
+    const timer = setTimeout(() => {
+      server.server.closeAllConnections()
+    }, gatewayCloseMsMax)
     await server.close()
+    clearTimeout(timer)
     replayGuard.close()
   }
-  return { address: await listenOn(server, listen), close }
+  try {
+    return { address: await listenOn(server, listen), close }
+  } catch (error) {
+    await close()
+    throw error
+  }
 }
 
 async function listenOn(server: FastifyInstance, { host, port }: ServerOptions['listen']): Promise<string> {
@@ -130,7 +155,15 @@ interface Tls {
 }
 
 async function readTls({ certPath, keyPath }: NonNullable<ServerOptions['tls']>): Promise<Tls> {
-  return { cert: await readPem(certPath), key: await readPem(keyPath) }
+  const tls = { cert: await readPem(certPath), key: await readPem(keyPath) }
+  try {
+    createSecureContext(tls)
+    return tls
+  } catch (error) {
+    const reason = systemErrorCode(error) ?? String(error)
+    const message = `${certPath} and ${keyPath} are no certificate and its key: ${reason}`
+    throw new StrataError('E_CONFIGURATION', message, { cause: error })
+  }
 }
 
 async function readPem(path: string): Promise<string> {

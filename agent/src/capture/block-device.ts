@@ -100,6 +100,18 @@ export function writesUnderWay(device: DeviceNumber): number {
   return Number(readFact(join(folderOf(device), 'inflight'))?.split(/\s+/)[1] ?? 0)
 }
 
+/**
+ * Which device this is, of all that this machine ever has under its number: the system numbers them anew with each one
+ * that appears, from its start on. Null where the kernel does not say it (before Linux 5.15).
+ */
+export function instanceOf(device: DeviceNumber): string | null {
+  const folder = folderOf(device)
+  const whole = readFact(join(folder, 'partition')) === null ? folder : dirname(realpathSync(folder))
+  const sequence = readFact(join(whole, 'diskseq'))
+  const boot = readFact('/proc/sys/kernel/random/boot_id')
+  return sequence === null || boot === null ? null : `${boot} ${device} ${sequence}`
+}
+
 /** The file that a loop device stands for; null for other devices. */
 export function loopFile(device: DeviceNumber): string | null {
   return readFact(`${folderOf(device)}/loop/backing_file`)

@@ -108,6 +108,7 @@ suite('the steps of a scan', () => {
               assert.deepEqual([stepData, stepReference], [[], []])
               continue
             }
+            assert.equal(step.kind, 'range')
             assert.ok(step.blockCount * blockBytes <= 64 * 1024 * 1024)
             assert.deepEqual(blocksOf(step.dataRuns, step.firstBlock, next), stepData)
             assert.deepEqual(nonZero(step.reference, step.firstBlock), stepReference)

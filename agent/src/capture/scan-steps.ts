@@ -1,3 +1,4 @@
+import { equalBytes } from '@strata/shared/format/bytes.ts'
 import { digestBytes, isAllZero } from '@strata/shared/format/digest.ts'
 import { pageEntriesMax, scanRangeBytes } from '@strata/shared/limits.ts'
 import type { DigestReference } from '../track/digest-reference.ts'
@@ -7,6 +8,8 @@ import type { HoleMap } from './holes.ts'
 export type ScanStep =
   /** Holes where the reference has zeros too: nothing to do, however many they are. */
   | { readonly kind: 'zeros'; readonly firstBlock: number; readonly blockCount: number }
+  /** A page that was read before under the same view, and is what the reference has: nothing to do either. */
+  | { readonly kind: 'known'; readonly firstBlock: number; readonly blockCount: number; readonly digests: Uint8Array }
   | {
       readonly kind: 'range'
       readonly firstBlock: number
@@ -27,10 +30,18 @@ export async function* scanSteps(
   disk: { readonly blocks: number; readonly blockBytes: number },
   holes: HoleMap,
   reference: DigestReference,
+  known?: KnownPages,
 ): AsyncGenerator<ScanStep, undefined> {
   const { blocks, blockBytes } = disk
   const rangeBlocks = blocksPerRange(blockBytes)
   for (let block = 0; block < blocks;) {
+    const digests = known === undefined ? null : await unchangedPage(known, reference, block)
+    if (digests !== null) {
+      const blockCount = digests.length / digestBytes
+      yield { kind: 'known', firstBlock: block, blockCount, digests }
+      block += blockCount
+      continue
+    }
     const rangeEnd = Math.min(blocks, block - (block % rangeBlocks) + rangeBlocks)
     const dataAt = Math.max(block, holes.dataFrom(block)?.first ?? blocks)
     if (dataAt >= rangeEnd) {
@@ -57,6 +68,22 @@ export async function* scanSteps(
     block = rangeEnd
   }
   return undefined
+}
+
+/** Digests of pages that an earlier run has read under the same view. */
+export interface KnownPages {
+  page(page: number): Uint8Array | null
+}
+
+/** The digests of the page that begins with `block`, where what was read before is what the reference has. */
+async function unchangedPage(known: KnownPages, reference: DigestReference, block: number): Promise<Uint8Array | null> {
+  if (block % pageEntriesMax !== 0) return null
+  const page = block / pageEntriesMax
+  const digests = known.page(page)
+  if (digests === null) return null
+  const compared = (await reference.page(page)) ?? new Uint8Array()
+  const same = compared.subarray(0, digests.length)
+  return equalBytes(digests.subarray(0, same.length), same) && isAllZero(digests.subarray(same.length)) ? digests : null
 }
 
 /** Past the end of a smaller reference there are zeros. */

@@ -8,7 +8,7 @@ import type { DigestReference, DigestSink } from '../track/digest-reference.ts'
 import { openHoleMap } from './holes.ts'
 import { InOrder } from './in-order.ts'
 import type { ScanPool } from './scan-pool.ts'
-import { scanSteps, type ScanStep } from './scan-steps.ts'
+import { scanSteps, type KnownPages, type ScanStep } from './scan-steps.ts'
 import { blockStates, type ScanTask } from './scan-task.ts'
 import { reopen, type Source } from './source.ts'
 
@@ -27,8 +27,10 @@ export interface ScannedDisk {
   readonly blockBytes: number
   /** What its blocks are compared with. */
   readonly reference: DigestReference
-  /** Takes the digest of every block, in order. */
-  readonly digests: DigestSink
+  /** Take the digest of every block, in order. */
+  readonly digests: readonly DigestSink[]
+  /** What an earlier run has read of it under the same view. */
+  readonly known?: KnownPages | undefined
 }
 
 export interface ScanCounts {
@@ -72,7 +74,7 @@ class DiskScan {
   readonly #steps: AsyncGenerator<ScanStep, undefined>
 
   constructor(tools: ScanTools, disk: ScannedDisk, counts: ScanCounts, onStep: () => void) {
-    const { blockBytes, source, reference } = disk
+    const { blockBytes, source, reference, known } = disk
     const { sizeBytes } = source
     this.#tools = tools
     this.#disk = disk
@@ -87,7 +89,7 @@ class DiskScan {
       },
       tools.stop.signal,
     )
-    this.#steps = scanSteps({ blocks: this.#blocks, blockBytes }, openHoleMap(source, blockBytes), reference)
+    this.#steps = scanSteps({ blocks: this.#blocks, blockBytes }, openHoleMap(source, blockBytes), reference, known)
   }
 
   async run(): Promise<Buffer> {
@@ -111,6 +113,7 @@ class DiskScan {
       for (let turn = await this.#nextStep(); turn !== null; turn = await this.#nextStep()) {
         const { step, ticket } = turn
         if (step.kind === 'zeros') this.#order.put(ticket, { zeros: step.blockCount })
+        else if (step.kind === 'known') this.#order.put(ticket, { digests: step.digests })
         else this.#order.put(ticket, { digests: await this.#range(step, source.fd, segment) })
         this.#counts.bytesDone += this.#bytesOf(step.firstBlock, step.blockCount)
         this.#onStep()
@@ -183,7 +186,7 @@ class DiskScan {
   }
 
   #collect(run: DigestRun): void {
-    for (const sink of [this.#root, this.#disk.digests]) {
+    for (const sink of [this.#root, ...this.#disk.digests]) {
       if ('zeros' in run) sink.pushZeros(run.zeros)
       else sink.push(run.digests)
     }

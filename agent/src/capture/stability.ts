@@ -4,7 +4,15 @@ import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
 import type { Warning } from '@strata/shared/format/manifest.ts'
 import { timestampCoarseStepMs, timestampStepMs } from '@strata/shared/limits.ts'
 import { dropCache } from '@strata/shared/system/page-cache.ts'
-import { devicesOn, loopFile, loopsOf, sectorCounts, sectorsCounted, writesUnderWay } from './block-device.ts'
+import {
+  devicesOn,
+  instanceOf,
+  loopFile,
+  loopsOf,
+  sectorCounts,
+  sectorsCounted,
+  writesUnderWay,
+} from './block-device.ts'
 import { factsOfOpen, factsOfPath, type ImageFileFacts } from './image-file.ts'
 import { writableMounts } from './mounts.ts'
 import { currentSizeBytes, type Source } from './source.ts'
@@ -86,6 +94,16 @@ function lastingTrouble(source: Source, file: ImageFileFacts | null): string | n
 /** A device that is read through the system's cache of it. */
 function isCached(source: Source): boolean {
   return source.device !== null && !source.direct
+}
+
+/**
+ * What tells the view of a source from every other: while it is the same, nothing has changed since it was taken, also
+ * from one run to the next. Null where that cannot be told.
+ */
+export function viewMark(source: Source, state: SourceState): string | null {
+  if (state.lasting !== null || state.writesUnderWay > 0) return null
+  const which = source.device === null ? factsOfOpen(source.fd).file : instanceOf(source.device)
+  return which === null ? null : JSON.stringify([which, state.sizeBytes, ...state.facts])
 }
 
 /** What changed, in words; null when nothing did. */

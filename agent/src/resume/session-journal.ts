@@ -2,15 +2,16 @@ import { createHash } from 'node:crypto'
 import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import * as v from 'valibot'
-import { StrataError } from '@strata/shared/errors.ts'
+import { invariant, StrataError } from '@strata/shared/errors.ts'
 import { digestHexSchema, documentHead, idSchema, parseDocument } from '@strata/shared/format/document.ts'
-import { diskSchema, kindSchema } from '@strata/shared/format/manifest.ts'
+import { diskSchema, kindSchema, type DiskDescription } from '@strata/shared/format/manifest.ts'
 import { list, wholeNumber, type Fitting } from '@strata/shared/format/schema.ts'
 import type { SegmentEntry } from '@strata/shared/format/segment.ts'
 import { disksPerSetMax, pointsPerSetMax } from '@strata/shared/limits.ts'
 import type { OpenedSession } from '@strata/shared/protocol/uplink.ts'
 import { lockFile, type FileLock } from '@strata/shared/system/file-lock.ts'
 import { stateUnwritable } from '../state-directory.ts'
+import { KnownDigests } from './known-digests.ts'
 import { SentBlocks } from './sent-blocks.ts'
 
 /**
@@ -20,6 +21,8 @@ import { SentBlocks } from './sent-blocks.ts'
  *   session.json      which session, on which base, of which disks
  *   segments          a line a segment: `s N` before it goes out, `a N` once it was acknowledged
  *   <disk>.sent       the blocks that were sent (SentBlocks)
+ *   <disk>.view       what marks the view that the disk was read under, and
+ *   <disk>.known      the digests that were read under it (KnownDigests)
  *
  * Segment numbers have no gaps: one that went out and was not acknowledged may be there or not. The next run sends an
  * empty segment of that number, and its blocks anew in later ones, which win. So whichever of the two the service takes,
@@ -129,14 +132,31 @@ export class SessionJournal {
   }
 
   sentBlocks(disk: number): SentBlocks {
-    const description = this.#head.disks[disk]
-    let sent = this.#disks.get(disk)
-    if (sent === undefined && description !== undefined) {
-      sent = new SentBlocks(join(this.#directory, `${description.name}.sent`), description)
-      this.#disks.set(disk, sent)
-    }
-    if (sent === undefined) throw new RangeError(`disk ${String(disk)}`)
+    const known = this.#disks.get(disk)
+    if (known !== undefined) return known
+    const description = this.#description(disk)
+    const sent = new SentBlocks(join(this.#directory, `${description.name}.sent`), description)
+    this.#disks.set(disk, sent)
     return sent
+  }
+
+  /**
+   * The digests of a disk that were read under this view of it, to be gone on with; a view without a mark is like no
+   * other.
+   */
+  knownDigests(disk: number, viewMark: string | null): KnownDigests {
+    const description = this.#description(disk)
+    const path = join(this.#directory, `${description.name}.view`)
+    const isSameView = viewMark !== null && readMark(path) === viewMark
+    const known = new KnownDigests(join(this.#directory, `${description.name}.known`), description, isSameView)
+    try {
+      // After what was read under another view is gone.
+      if (!isSameView) writeFileSync(path, viewMark ?? '', { mode: 0o600 })
+    } catch (error) {
+      known.close()
+      throw stateUnwritable(path, error)
+    }
+    return known
   }
 
   sending(segment: number, disk: number, entries: readonly SegmentEntry[]): void {
@@ -161,6 +181,12 @@ export class SessionJournal {
     this.#disks.clear()
   }
 
+  #description(disk: number): DiskDescription {
+    const description = this.#head.disks[disk]
+    invariant(description !== undefined, 'a disk of the session')
+    return description
+  }
+
   #note(line: string): void {
     try {
       appendFileSync(join(this.#directory, segmentsFile), `${line}\n`, { mode: 0o600 })
@@ -180,6 +206,11 @@ function directoryOf(stateDirectory: string, setName: string): string {
 }
 
 const nameDigits = 32
+
+/** The mark of the view that was read; null: there is none. */
+function readMark(path: string): string | null {
+  return existsSync(path) ? readFileSync(path, 'utf8') : null
+}
 
 function readHead(path: string): JournalHead | null {
   try {

@@ -57,9 +57,10 @@ export class HttpUplink implements Uplink {
   }
 
   async resume({ set, session, sequenceAtOpen }: EarlierSession): Promise<ResumedSession> {
-    const { client } = this.#parts
+    const { client, machineFingerprint } = this.#parts
+    const query = { after: sequenceAtOpen, machineFingerprint }
     try {
-      const found = await client.ask(routes.state, { params: { set, session }, query: { after: sequenceAtOpen } })
+      const found = await client.ask(routes.state, { params: { set, session }, query })
       if (found.state === 'committed') return { state: 'committed', point: fromWireCommitted(found.point) }
       const opened = new HttpSession(this.#parts, fromWireSessionInfo(found.session))
       if (found.state === 'open') return { state: 'open', session: opened }
@@ -172,7 +173,7 @@ class HttpSession implements OpenedSession {
     try {
       return await this.outcome(attempt)
     } catch (error) {
-      throw hasCode(error, 'E_INTERRUPTED', 'E_SERVICE_UNREACHABLE', 'E_SERVICE_UNTRUSTED') ? withoutUs(error) : error
+      throw hasCode(error, 'E_INTERRUPTED', 'E_SERVICE_UNREACHABLE', 'E_SERVICE_CERTIFICATE') ? withoutUs(error) : error
     }
   }
 

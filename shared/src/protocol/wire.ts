@@ -217,6 +217,9 @@ export const stateQuerySchema = v.object({
   after: numberText(pointsPerSetMax),
 })
 
+/** Whoever goes on with a session of an earlier run says which machine it is, as at its opening. */
+export const resumeQuerySchema = v.object({ ...stateQuerySchema.entries, machineFingerprint: hexText(32) })
+
 // ── errors ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 export const errorAnswerSchema = v.object({

@@ -156,13 +156,17 @@ export class Gateway {
   async state(ref: SessionRef, after: number): Promise<SessionState> {
     try {
       const live = await this.find(ref)
-      const ended = await this.repository.store.head(sessionEndName(live.place, ref.session))
       const { setName } = live.document
-      return { state: ended === undefined ? 'open' : 'ended', setName, session: this.infoOf(live) }
+      const ended = await this.repository.store.head(sessionEndName(live.place, ref.session))
+      if (ended !== undefined) return { state: 'ended', setName, session: this.infoOf(live) }
+      // It may have been cleared away with all of the session: what this gateway knows of it may be old.
+      const published = await this.#findPublished(ref, live.document.sequenceAtOpen)
+      return published === undefined
+        ? { state: 'open', setName, session: this.infoOf(live) }
+        : committedState(published)
     } catch (error) {
       if (!hasCode(error, 'E_SESSION_UNKNOWN')) throw error
-      const published = await this.#published(ref, after, error)
-      return { state: 'committed', setName: published.manifest.setName, point: committedPoint(published) }
+      return committedState(await this.#published(ref, after, error))
     }
   }
 
@@ -209,6 +213,10 @@ export class Gateway {
     live.underWay.add(work)
     try {
       await work
+    } catch (error) {
+      // Nobody may have taken it: an outage is no fault of the segment, and may be a long one.
+      if (hasCode(error, 'E_REDIS_LOST', 'E_REDIS_REFUSES')) live.sendings.set(segment, sending - 1)
+      throw error
     } finally {
       live.underWay.delete(work)
     }
@@ -272,7 +280,7 @@ export class Gateway {
       if (!hasCode(error, 'E_REDIS_LOST', 'E_SESSION_UNKNOWN')) throw error
       committed = await this.#published(ref, after, error)
     }
-    this.#sessions.forget(ref.session)
+    this.#sessions.forget(ref)
     const point = committedPoint(committed)
     return { ...point, warnings: [...point.warnings, ...untidy] }
   }
@@ -289,7 +297,7 @@ export class Gateway {
       if (hasCode(error, 'E_SESSION_UNKNOWN')) return
       throw error
     }
-    this.#sessions.forget(ref.session)
+    this.#sessions.forget(ref)
     await endsWithin(this.#clock, abandonMsMax, this.#clear(live))
   }
 
@@ -307,12 +315,21 @@ export class Gateway {
   }
 
   /** The point that a session has become, or the error. */
-  async #published({ set, session }: SessionRef, after: number, otherwise: unknown): Promise<CommitResult> {
-    const latest = await latestSequence(this.repository, set, after)
-    const published = await findPublished(this.repository, set, session, after, latest)
+  async #published(ref: SessionRef, after: number, otherwise: unknown): Promise<CommitResult> {
+    const published = await this.#findPublished(ref, after)
     if (published === undefined) throw otherwise
     return published
   }
+
+  /** E_SESSION_UNKNOWN: it was given up. */
+  async #findPublished({ set, session }: SessionRef, after: number): Promise<CommitResult | undefined> {
+    const latest = await latestSequence(this.repository, set, after)
+    return await findPublished(this.repository, set, session, after, latest)
+  }
+}
+
+function committedState(published: CommitResult): SessionState {
+  return { state: 'committed', setName: published.manifest.setName, point: committedPoint(published) }
 }
 
 function committedPoint({ manifest, manifestDigest }: CommitResult): CommittedPoint {
