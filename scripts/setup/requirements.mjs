@@ -52,6 +52,11 @@ export const parts = {
       { debianPackage: 'lvm2', programs: ['pvcreate'] },
     ],
   },
+  certificates: {
+    purpose: 'make the certificates with which agents and service are tested over TLS',
+    required: false,
+    requirements: [{ debianPackage: 'openssl', programs: ['openssl'] }],
+  },
   'foreign-readers': {
     purpose: 'read what Strata writes with programs that are not Strata',
     required: false,
@@ -91,7 +96,7 @@ export const parts = {
  */
 export const tasks = {
   check: ['build-tools'],
-  test: ['build-tools', 'redis', 'disk-image', 'file-systems', 'foreign-readers', 's3-server'],
+  test: ['build-tools', 'redis', 'disk-image', 'file-systems', 'certificates', 'foreign-readers', 's3-server'],
   demo: ['build-tools', 'redis', 'disk-image'],
   faults: ['build-tools', 'redis', 's3-server'],
   bench: ['build-tools', 'redis', 'disk-image', 'other-backups'],

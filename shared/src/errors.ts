@@ -225,6 +225,9 @@ export const errorCatalogue = {
   E_SERVICE_UNREACHABLE: transient(
     'Check the network, the proxy and the address of the service. What was sent is kept: the next run goes on from there.',
   ),
+  E_SERVICE_CERTIFICATE: permanent(
+    'The message has the reason. Expired or not yet valid: renew it, or set the clock of this machine. Another name: use the name that is in it. Of an authority of your own: enrol with --ca FILE.',
+  ),
   E_SERVICE_BUSY: transient('The service has enough to do and asks to wait. The agent comes back by itself.'),
   E_SERVICE_ANSWER: permanent(
     'The answer is not what the service says: check that the address is that of a Strata gateway, and what stands between.',

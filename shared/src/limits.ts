@@ -275,10 +275,18 @@ export const runAttemptsMax = 4
 export const runRetryDelayMs = 10 * 60_000
 /** Of a request that is no segment. */
 export const gatewayBodyBytesMax = 1 * MiB
+/** Of one without a token: an enrolment, whatever is written with escapes in it. */
+export const strangerBodyBytesMax = 16 * KiB
+/** Of a request that is no segment: the body is there by then. */
+export const gatewayBodyTimeoutMs = 120_000
 /** Without a byte for this long a connection of the gateway is ended. */
 export const gatewayConnectionTimeoutMs = 300_000
 /** A segment over a slow link takes its time. */
 export const gatewayRequestTimeoutMs = 3600_000
+/** What is still on its way when a gateway ends may take so long; agents send it again. */
+export const gatewayCloseMsMax = 8000
+/** When a gateway without a staging area has no room for a segment, the agent comes back after this. */
+export const handOverFullRetryMs = 5000
 /** A stream of events says that it is still there. */
 export const serverEventsBeatMs = 15_000
 export const serverEventCharsMax = 1 * MiB
@@ -369,6 +377,8 @@ invariant(
   gatewayConnectionTimeoutMs < serviceIdleTimeoutMs,
   'the gateway gives up a silent connection before the agent does',
 )
+invariant(gatewayBodyTimeoutMs <= gatewayConnectionTimeoutMs, 'a body is no slower than a silent connection')
+invariant(strangerBodyBytesMax <= gatewayBodyBytesMax, 'strangers get no more than endpoints')
 invariant(serviceRetryDelayMsMax * 4 < serviceOutageMsMax, 'a service that is away is asked a few times more')
 invariant(nodesPerDiskMax === 64, 'two levels of 1,024 entries and 64 nodes carry 2^26 blocks')
 invariant(

@@ -3,6 +3,7 @@ import type { Step } from './contestants/contestant.ts'
 import type { StrataMemory } from './contestants/strata.ts'
 import type { Machine } from './machine.ts'
 import type { ProfileSummary } from './parts/profile.ts'
+import type { BackupTimes } from './service/agents-process.ts'
 import type { RedisUse } from './service/redis-use.ts'
 
 /** What was measured: the JSON document of a run. Times in seconds, sizes in bytes. */
@@ -93,11 +94,11 @@ export interface FleetRound {
 export interface UnevenResult {
   readonly small: number
   readonly largeBytes: number
-  readonly alone: readonly number[]
-  readonly beside: readonly number[]
+  readonly alone: readonly BackupTimes[]
+  readonly beside: readonly BackupTimes[]
   readonly besideSeconds: number
-  /** Of the large one, in fulls that were done while the small ones were measured beside it. */
-  readonly sentBytes: number
+  /** Of both, while the small ones were measured beside the large one: nearly all is the large one's. */
+  readonly storedBytes: number
 }
 
 export interface UploadResult {

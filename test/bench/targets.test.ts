@@ -73,16 +73,13 @@ test('what was not measured is no target', () => {
 })
 
 test('a small backup beside a large tenant is compared by medians', () => {
-  const uneven = {
-    small: 3,
-    largeBytes: 1,
-    alone: [0.2, 0.1, 9],
-    beside: [0.5, 0.4, 0.1],
-    besideSeconds: 1,
-    sentBytes: 1,
-  }
+  const backups = (...all: number[]) => all.map((seconds) => ({ seconds, commitSeconds: 1, changedBytes: 1 }))
+  const some = { small: 3, largeBytes: 1, besideSeconds: 1, storedBytes: 1 }
+  const uneven = { ...some, alone: backups(0.2, 0.1, 9), beside: backups(0.5, 0.4, 0.1) }
   const [target] = judge(measured({ uneven }))
   assert.deepEqual([target?.measured, target?.met], ['2.00×', true])
-  const [missed] = judge(measured({ uneven: { ...uneven, beside: [0.41, 0.41, 0.1] } }))
+  const [missed] = judge(measured({ uneven: { ...uneven, beside: backups(0.41, 0.41, 0.1) } }))
   assert.equal(missed?.met, false)
+  const [idle] = judge(measured({ uneven: { ...uneven, storedBytes: 0 } }))
+  assert.equal(idle?.met, false)
 })

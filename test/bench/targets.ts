@@ -116,12 +116,14 @@ function requestTargets({ kind, changedBytes, requests }: BenchResults['requests
   ]
 }
 
-function besideTarget({ alone, beside }: UnevenResult): Target {
-  const factor = median(beside) / median(alone)
+/** Beside one that did not come to send anything nothing was shown. */
+function besideTarget({ alone, beside, storedBytes, largeBytes }: UnevenResult): Target {
+  const typical = (backups: UnevenResult['alone']): number => median(backups.map(({ seconds }) => seconds))
+  const factor = typical(beside) / typical(alone)
   return {
     title: 'a small backup beside a tenant that sends without pause, time compared with alone',
     wanted: `≤ ${besideTimesMax.toFixed(1)}×`,
     measured: `${factor.toFixed(2)}×`,
-    met: factor <= besideTimesMax,
+    met: factor <= besideTimesMax && storedBytes >= largeBytes / 4,
   }
 }

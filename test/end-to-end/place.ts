@@ -49,9 +49,11 @@ const markName = 'STRATA_TEST_PLACE'
 export class Place implements AsyncDisposable {
   readonly directory: TemporaryDirectory
   readonly env: NodeJS.ProcessEnv
+  /** All that were started here, with what they have said. */
+  readonly runs: StartedRun[] = []
   readonly #mark = randomUUID()
 
-  private constructor(directory: TemporaryDirectory) {
+  private constructor(directory: TemporaryDirectory, env: Readonly<Record<string, string>>) {
     this.directory = directory
     const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('STRATA_'))
     this.env = environmentWithSystemFolders({
@@ -61,13 +63,14 @@ export class Place implements AsyncDisposable {
       STRATA_KEY_FILE: this.file('key'),
       STRATA_HANDOVER_DIR: this.file('hand-over'),
       TMPDIR: this.file('tmp'),
+      ...env,
       [markName]: this.#mark,
     })
   }
 
-  /** Without a repository yet. */
-  static async empty(): Promise<Place> {
-    const place = new Place(await temporaryDirectory())
+  /** Without a repository yet. @param env over what every run here has in its environment */
+  static async empty(env: Readonly<Record<string, string>> = {}): Promise<Place> {
+    const place = new Place(await temporaryDirectory(), env)
     await mkdir(place.file('tmp'))
     await mkdir(place.file('hand-over'))
     return place
@@ -104,7 +107,9 @@ export class Place implements AsyncDisposable {
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: options.ownGroup === true,
     })
-    return new StartedRun(child)
+    const run = new StartedRun(child, args)
+    this.runs.push(run)
+    return run
   }
 
   run(args: readonly string[], options: RunOptions = {}): Promise<Run> {
@@ -284,12 +289,14 @@ export function killOwn(pid: number, signal: NodeJS.Signals): void {
 /** A run that is under way. */
 export class StartedRun {
   readonly child: ChildProcess
+  readonly args: readonly string[]
   readonly ended: Promise<Run>
   #output = ''
   #messages = ''
 
-  constructor(child: ChildProcess) {
+  constructor(child: ChildProcess, args: readonly string[]) {
     this.child = child
+    this.args = args
     child.stdout?.setEncoding('utf8').on('data', (text: string) => (this.#output += text))
     child.stderr?.setEncoding('utf8').on('data', (text: string) => (this.#messages += text))
     this.ended = new Promise((resolve, reject) => {
@@ -424,12 +431,17 @@ export function describeRun({ exitCode, signal, output, messages }: Run): string
   return `ended with ${String(exitCode ?? signal)}\n${output}\n${messages}`
 }
 
-/** A small disk of its own: an ext4 file system with an identity, real files, and data that differs with `seed`. */
-export async function makeDisk(path: string, seed: number, sizeBytes = 8 * MiB): Promise<void> {
+/** A small disk of its own: an ext4 file system with an identity, the files of `folder`, and data that differs with `seed`. */
+export async function makeDisk(
+  path: string,
+  seed: number,
+  sizeBytes = 8 * MiB,
+  folder = join(import.meta.dirname, 'preload'),
+): Promise<void> {
   await writeFile(path, '')
   await truncate(path, sizeBytes)
   const uuid = `00000000-0000-4000-8000-${String(seed).padStart(12, '0')}`
-  await runTool('mke2fs', ['-q', '-F', '-t', 'ext4', '-U', uuid, '-d', join(import.meta.dirname, 'preload'), path])
+  await runTool('mke2fs', ['-q', '-F', '-t', 'ext4', '-U', uuid, '-d', folder, path])
 }
 
 export async function writeAt(path: string, offset: number, bytes: Uint8Array): Promise<void> {

@@ -24,6 +24,8 @@ export type Fault =
   | { readonly kind: 'cut-answer' }
   /** Never answers. */
   | { readonly kind: 'hang' }
+  /** The real server hears of it later. */
+  | { readonly kind: 'hold'; readonly until: Promise<unknown> }
   /** Says what is not HTTP. */
   | { readonly kind: 'babble' }
 
@@ -117,6 +119,11 @@ function serve({ request, response, behind }: Exchange, fault: Fault | undefined
     case 'babble':
       request.resume().once('end', () => {
         request.socket.end('SSH-2.0-OpenSSH_9.2p1\r\n')
+      })
+      return
+    case 'hold':
+      void fault.until.then(() => {
+        serve({ request, response, behind }, undefined)
       })
       return
     case 'lose-answer':

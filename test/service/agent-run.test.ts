@@ -57,6 +57,7 @@ describeWith(redisRequirement, 'an agent and its service', () => {
     await place.untilNoProcess()
     await place.assertRestores(outcome.point, disk)
     assert.deepEqual(await readdir(place.file('hand-over')), [])
+    assert.deepEqual(await readdir(machine.spool), [])
   })
 
   test('in the same view, pages that were read and acknowledged are not even read again', async () => {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
+import { mkdirSync } from 'node:fs'
 import { glob, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { digestBytes } from '@strata/shared/format/digest.ts'
-import { pageEntriesMax } from '@strata/shared/limits.ts'
+import { pageEntriesMax, serviceCloseMsMax } from '@strata/shared/limits.ts'
 import type { BackupAnswer } from '../fixtures/strata-program.ts'
 import {
   assertHarmless,
@@ -17,10 +18,12 @@ import {
 /** Processes of a service and the machines of its endpoints, as real programs on one host. */
 export class Fleet {
   readonly place: Place
+  readonly #operator: Operator
   readonly #servers: ServerProcess[] = []
 
   constructor(place: Place) {
     this.place = place
+    this.#operator = new Operator(place)
   }
 
   /** Starts `strata serve`; resolves when it serves. */
@@ -32,10 +35,11 @@ export class Fleet {
   }
 
   /** A machine of its own, which has enrolled with a token for one use. */
-  async machine(name: string, server: ServerProcess, more: readonly string[] = []): Promise<Machine> {
-    const { token } = await this.#answer<{ token: string }>(['token', 'create'])
-    const machine = new Machine(this.place, name)
-    await machine.answer(['agent', 'enroll', '--service', server.address, '--token', token, '--name', name, ...more])
+  async machine(name: string, server: Addressed, options: MachineOptions = {}): Promise<Machine> {
+    const { operator = this.#operator, id = name, enroll = [] } = options
+    const machine = new Machine(this.place, name, id)
+    const args = ['--service', server.address, '--token', await operator.newToken(), '--name', name]
+    await machine.answer(['agent', 'enroll', ...args, ...enroll])
     return machine
   }
 
@@ -43,11 +47,48 @@ export class Fleet {
   async stop(): Promise<void> {
     await Promise.all(this.#servers.map((server) => server.stop()))
   }
+}
 
-  async #answer<Answer>(args: readonly string[]): Promise<Answer> {
-    const run = await this.place.run(['--json', ...args])
+/** Where agents find a service. */
+export interface Addressed {
+  readonly address: string
+}
+
+export interface MachineOptions {
+  /** Of the tenant that it becomes an endpoint of. */
+  readonly operator?: Operator
+  /** What tells it from others of the same name. */
+  readonly id?: string
+  /** More arguments for `agent enroll`. */
+  readonly enroll?: readonly string[]
+}
+
+/** Whoever works next to the bucket with the keyring of a tenant, and with its key. */
+export class Operator {
+  readonly place: Place
+  readonly env: RunOptions['env']
+
+  /** @param env what opens the tenant, where that is not what the place's environment names */
+  constructor(place: Place, env: RunOptions['env'] = {}) {
+    this.place = place
+    this.env = env
+  }
+
+  run(...args: readonly string[]): Promise<Run> {
+    return this.place.run(['--json', ...args], { env: this.env ?? {} })
+  }
+
+  async answers<Answer>(...args: readonly string[]): Promise<Answer> {
+    const run = await this.run(...args)
     assert.equal(run.exitCode, 0, describeRun(run))
+    assertHarmless(run)
     return JSON.parse(run.output) as Answer
+  }
+
+  /** The line of an enrolment token for one machine. */
+  async newToken(): Promise<string> {
+    const { token } = await this.answers<{ token: string }>('token', 'create')
+    return token
   }
 }
 
@@ -76,12 +117,19 @@ export class ServerProcess {
     this.run.child.kill(signal)
   }
 
+  /** Ends it as a service manager does. */
   async stop(): Promise<void> {
+    const askedMs = performance.now()
     this.kill('SIGTERM')
     const ended = await this.run.ended
+    assert.equal(ended.exitCode, 0, describeRun(ended))
+    assert.ok(performance.now() - askedMs < stopMsMax, `it took too long to end: ${describeRun(ended)}`)
     assertHarmless(ended)
   }
 }
+
+/** Nothing hangs here; whatever would is waited for up to `serviceCloseMsMax`. */
+const stopMsMax = serviceCloseMsMax
 
 /** As agent/src/resume/sent-blocks.ts has it. */
 const sentPageBytes = pageEntriesMax * (1 + digestBytes)
@@ -92,17 +140,26 @@ export class Machine {
   readonly place: Place
   readonly name: string
   readonly env: Readonly<Record<string, string | undefined>>
+  /** Its state directory. */
+  readonly state: string
+  /** Where its segments are put together, plain. */
+  readonly spool: string
 
-  constructor(place: Place, name: string) {
+  constructor(place: Place, name: string, id = name) {
     this.place = place
     this.name = name
+    this.state = place.file(`machine-${id}`)
+    this.spool = place.file(`spool-${id}`)
+    mkdirSync(this.spool, { recursive: true })
     this.env = {
-      STRATA_STATE: place.file(`machine-${name}`),
-      STRATA_MACHINE_ID: name,
+      STRATA_STATE: this.state,
+      STRATA_HANDOVER_DIR: this.spool,
+      STRATA_MACHINE_ID: id,
       // What is the operator's is not the endpoint's.
       STRATA_STORE: undefined,
       STRATA_KEYRING: undefined,
       STRATA_KEY_FILE: undefined,
+      STRATA_PASSPHRASE: undefined,
       STRATA_REDIS_URL: undefined,
       STRATA_STAGING: undefined,
       AWS_ACCESS_KEY_ID: undefined,
@@ -125,12 +182,17 @@ export class Machine {
   }
 
   async backUp(source: string, ...more: readonly string[]): Promise<BackupAnswer> {
-    return await this.answer<BackupAnswer>(['agent', 'run', `disk=${source}`, ...more])
+    return await this.backUpAll([`disk=${source}`], ...more)
+  }
+
+  /** @param sources NAME=PATH each */
+  async backUpAll(sources: readonly string[], ...more: readonly string[]): Promise<BackupAnswer> {
+    return await this.answer<BackupAnswer>(['agent', 'run', ...sources, ...more])
   }
 
   /** Segments of the session under way that this machine knows to be acknowledged. */
   async acknowledged(): Promise<number> {
-    const runs = this.place.file(`machine-${this.name}/runs`)
+    const runs = join(this.state, 'runs')
     const paths = await Array.fromAsync(glob('*/segments', { cwd: runs }))
     const texts = await Promise.all(paths.map(async (path) => await readFile(join(runs, path), 'utf8')))
     return texts.join('').match(/^a /gm)?.length ?? 0
@@ -138,7 +200,7 @@ export class Machine {
 
   /** Blocks of the disk `disk` that this machine knows to be acknowledged. */
   async acknowledgedBlocks(): Promise<number> {
-    const runs = this.place.file(`machine-${this.name}/runs`)
+    const runs = join(this.state, 'runs')
     let count = 0
     for await (const path of glob('*/disk.sent', { cwd: runs })) {
       const bytes = await readFile(join(runs, path))
@@ -150,7 +212,6 @@ export class Machine {
   }
 
   async identity(): Promise<Record<string, string>> {
-    const path = this.place.file(`machine-${this.name}/identity.json`)
-    return JSON.parse(await readFile(path, 'utf8')) as Record<string, string>
+    return JSON.parse(await readFile(join(this.state, 'identity.json'), 'utf8')) as Record<string, string>
   }
 }

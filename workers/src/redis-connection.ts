@@ -58,16 +58,23 @@ function requireRedisUrl(url: string): string {
 
 const versionMin: readonly [number, number] = [6, 2]
 
+export interface RedisFacts {
+  /** It writes nothing to disk. Undefined: it does not say. */
+  readonly isVolatile: boolean | undefined
+}
+
 /** Connects once and checks that this Redis can be trusted with jobs: it lets us in, is new enough, never evicts. */
-export async function checkRedis(address: RedisAddress): Promise<void> {
+export async function checkRedis(address: RedisAddress): Promise<RedisFacts> {
   const client = connect(address, { ...impatient, lazyConnect: true })
   // What a connection ends with is only that it ended; why, it says in an event.
   let reason: Error | undefined
   client.on('error', (error: Error) => (reason ??= error))
   let info: string
+  let savePoints: string | undefined
   try {
     await client.connect()
     info = await client.info()
+    savePoints = await savePointsOf(client)
     // A database that is not there: the connection would go on with another one.
     if (reason !== undefined) throw reason
   } catch (thrown) {
@@ -86,6 +93,19 @@ export async function checkRedis(address: RedisAddress): Promise<void> {
       'E_REDIS_EVICTS',
       `Redis at ${describe(address)} has maxmemory-policy ${policy ?? 'unknown'}: it may throw jobs away`,
     )
+  }
+  const appends = infoField(info, 'aof_enabled') === '1'
+  return { isVolatile: appends ? false : savePoints === undefined ? undefined : savePoints === '' }
+}
+
+/** When it writes a snapshot to disk; '': never. Undefined where nobody may ask, as with most that are rented. */
+async function savePointsOf(client: Redis): Promise<string | undefined> {
+  try {
+    const [, points] = await client.config('GET', 'save')
+    return points
+  } catch (error) {
+    if (isRefusal(error)) return undefined
+    throw error
   }
 }
 

@@ -1,7 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import { readFile } from 'node:fs/promises'
+import { createSecureContext } from 'node:tls'
 import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
-import { bytesInFlightInAllMax, handOverFileBytesMax } from '@strata/shared/limits.ts'
+import { bytesInFlightInAllMax, gatewayCloseMsMax, handOverFileBytesMax } from '@strata/shared/limits.ts'
 import { handOverQueue, stagedQueue, type IngestJob } from '@strata/shared/queue/ingest-job.ts'
 import { openStaging } from '@strata/shared/staging/open-staging.ts'
 import type { StagingArea } from '@strata/shared/staging/staging-area.ts'
@@ -51,16 +52,25 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       ? new Admission(own, handOverQueue, options.random, { bytesMax: bytesMaxOf(service) })
       : new Admission(shared, stagedQueue, options.random)
   made.admission = admission
-  const gateway = isGateway ? await startGateway(options, { service, admission, staging, tls }) : undefined
-  return {
-    address: gateway?.address,
-    metrics: () => service.metrics(),
-    close: async () => {
-      await gateway?.close()
-      await service.close()
-      admission.close()
-      await staging?.close()
-    },
+  const close = async (): Promise<void> => {
+    await service.close()
+    admission.close()
+    await staging?.close()
+  }
+  try {
+    const gateway = isGateway ? await startGateway(options, { service, admission, staging, tls }) : undefined
+    return {
+      address: gateway?.address,
+      metrics: () => service.metrics(),
+      close: async () => {
+        await gateway?.close()
+        await close()
+      },
+    }
+  } catch (error) {
+    // A port that somebody else has, and the like: workers that go on would keep the process.
+    await close()
+    throw error
   }
 }
 
@@ -112,10 +122,20 @@ async function startGateway(options: ServerOptions, parts: GatewayParts): Promis
     ...(onNote === undefined ? {} : { onRefusal: onNote }),
   })
   const close = async (): Promise<void> => {
+    // Whoever sends slowly, or nothing more at all, keeps nobody.
+    const timer = setTimeout(() => {
+      server.server.closeAllConnections()
+    }, gatewayCloseMsMax)
     await server.close()
+    clearTimeout(timer)
     replayGuard.close()
   }
-  return { address: await listenOn(server, listen), close }
+  try {
+    return { address: await listenOn(server, listen), close }
+  } catch (error) {
+    await close()
+    throw error
+  }
 }
 
 async function listenOn(server: FastifyInstance, { host, port }: ServerOptions['listen']): Promise<string> {
@@ -135,7 +155,15 @@ interface Tls {
 }
 
 async function readTls({ certPath, keyPath }: NonNullable<ServerOptions['tls']>): Promise<Tls> {
-  return { cert: await readPem(certPath), key: await readPem(keyPath) }
+  const tls = { cert: await readPem(certPath), key: await readPem(keyPath) }
+  try {
+    createSecureContext(tls)
+    return tls
+  } catch (error) {
+    const reason = systemErrorCode(error) ?? String(error)
+    const message = `${certPath} and ${keyPath} are no certificate and its key: ${reason}`
+    throw new StrataError('E_CONFIGURATION', message, { cause: error })
+  }
 }
 
 async function readPem(path: string): Promise<string> {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Clock, RandomBytes } from '@strata/shared/clock.ts'
 import { invariant, type StrataError } from '@strata/shared/errors.ts'
+import type { Warning } from '@strata/shared/format/manifest.ts'
 import { commitsAtOnceMax, serviceCloseMsMax } from '@strata/shared/limits.ts'
 import type { StagedJob } from '@strata/shared/queue/ingest-job.ts'
 import { createHandOver, type HandOver } from '@strata/shared/spool/hand-over.ts'
@@ -58,6 +59,8 @@ export interface ServiceOptions {
   readonly onRetry?: RetryObserver | undefined
   /** Told what went wrong beside the work, and does not keep it from being done. */
   readonly onNote?: ((note: string) => void) | undefined
+  /** Told what of its surroundings is not as it should be. */
+  readonly onWarning?: ((warning: Warning) => void) | undefined
   /** Once aborted, nothing waits for a store that is away, nor for the limit of its bandwidth. */
   readonly signal?: AbortSignal | undefined
 }
@@ -153,14 +156,21 @@ function placesOf({ redis, isAlone }: ServiceOptions, tenants: Tenants): QueuePl
   return { own, shared: isAlone ? own : { address: redis, prefix: `strata-${first.ingestKeys.repositoryId}` } }
 }
 
-async function prepareRedis({ redis, onNote }: ServiceOptions): Promise<void> {
-  await checkRedis(redis)
+async function prepareRedis({ redis, isAlone, onNote, onWarning }: ServiceOptions): Promise<void> {
+  const { isVolatile } = await checkRedis(redis)
+  if (isVolatile === true && !isAlone && 'url' in redis) onWarning?.(volatileRedis)
   try {
     await removeLeftQueues(redis)
   } catch (error) {
     // No backup fails for what others have left.
     onNote?.(`what killed services have left in Redis stays there for now: ${(error as Error).message}`)
   }
+}
+
+const volatileRedis: Warning = {
+  code: 'W_REDIS_VOLATILE',
+  message:
+    'this Redis keeps nothing on disk: when it restarts, queued jobs are gone (they are made again from the store), permits of agents, and the ids of used tokens',
 }
 
 async function orElse<Result>(work: Promise<Result>, undo: () => Promise<void>): Promise<Result> {

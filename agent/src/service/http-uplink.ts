@@ -173,7 +173,7 @@ class HttpSession implements OpenedSession {
     try {
       return await this.outcome(attempt)
     } catch (error) {
-      throw hasCode(error, 'E_INTERRUPTED', 'E_SERVICE_UNREACHABLE') ? withoutUs(error) : error
+      throw hasCode(error, 'E_INTERRUPTED', 'E_SERVICE_UNREACHABLE', 'E_SERVICE_CERTIFICATE') ? withoutUs(error) : error
     }
   }
 

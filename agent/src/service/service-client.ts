@@ -9,6 +9,7 @@ import { withIdleLimit, type HttpAgents } from '@strata/shared/store/http-transf
 import { exchange } from '../http/exchange.ts'
 import { filePieces } from '../http/file-pieces.ts'
 import { errorOfAnswer, retryAfterMs } from './answers.ts'
+import { isOfCertificate } from './certificate-errors.ts'
 import { Patience } from './patience.ts'
 import { readEvents, type ServerEvent } from './server-events.ts'
 
@@ -54,7 +55,8 @@ type Read<Result> = (response: IncomingMessage, progress: () => void) => Promise
  * Asks the service, over HTTP. What fails on its way, or is told to wait, is tried again until the service has been away
  * for too long; every request may be repeated, each time with a token of its own.
  *
- * Errors: E_SERVICE_UNREACHABLE, E_SERVICE_BUSY, E_SERVICE_ANSWER, E_INTERRUPTED, and those that the service tells.
+ * Errors: E_SERVICE_UNREACHABLE, E_SERVICE_CERTIFICATE, E_SERVICE_BUSY, E_SERVICE_ANSWER, E_INTERRUPTED, and those that
+ * the service tells.
  */
 export class ServiceClient {
   readonly #options: ServiceClientOptions
@@ -172,6 +174,10 @@ export class ServiceClient {
     if (error instanceof StrataError) return error
     this.#stopIfAborted()
     const reason = systemErrorCode(error) ?? (error instanceof Error ? error.message : String(error))
+    if (isOfCertificate(reason)) {
+      const message = `${what(route)}: the certificate of ${this.#options.address} is not trusted (${reason})`
+      return new StrataError('E_SERVICE_CERTIFICATE', message, { cause: error })
+    }
     const message = `${what(route)}: ${this.#options.address} does not answer (${reason})`
     return new StrataError('E_SERVICE_UNREACHABLE', message, { cause: error })
   }
@@ -186,6 +192,7 @@ export class ServiceClient {
 }
 
 const clockDifferenceMsMin = 5000
+
 const noBytes = new Uint8Array()
 
 function jsonOf(body: unknown): Uint8Array | undefined {

@@ -39,9 +39,9 @@ export class Forked {
     return (await answer) as Value
   }
 
-  /** From now on it has what of the processors others leave. */
+  /** From now on others go before it where processors are scarce. */
   yieldToOthers(): void {
-    setPriority(this.#child.pid ?? 0, constants.priority.PRIORITY_LOW)
+    setPriority(this.#child.pid ?? 0, constants.priority.PRIORITY_BELOW_NORMAL)
   }
 
   async stop(): Promise<void> {

@@ -166,3 +166,50 @@ test('property: whatever is offered, a verdict keeps names and sizes and one blo
     ),
   )
 })
+
+test('disks of a new chain have names that can be part of file names, each its own', () => {
+  const named = (...names: readonly string[]): void => {
+    describeNewDisks(names.map((name) => ({ ...offered, name })))
+  }
+  named('disk', 'disk2', 'sda.1-a_b')
+  for (const name of [
+    '',
+    '../x',
+    '/dev/sda',
+    '.',
+    '..',
+    'a/b',
+    'a:b',
+    'a b',
+    'a\u0000',
+    'd\u00efsk',
+    '-f',
+    'x'.repeat(65),
+  ]) {
+    assert.throws(
+      () => {
+        named(name)
+      },
+      { code: 'E_DISK_NAME' },
+      JSON.stringify(name),
+    )
+  }
+  assert.throws(
+    () => {
+      named('disk', 'disk')
+    },
+    { code: 'E_DISK_NAME' },
+  )
+  assert.throws(
+    () => {
+      named('disk', 'DISK')
+    },
+    { code: 'E_DISK_NAME' },
+  )
+  assert.throws(
+    () => {
+      named(...Array.from({ length: 65 }, (_, index) => `disk${String(index)}`))
+    },
+    { code: 'E_LIMIT' },
+  )
+})

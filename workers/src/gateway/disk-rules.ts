@@ -1,3 +1,4 @@
+import { requireDiskNames } from '@strata/shared/disk-name.ts'
 import { StrataError } from '@strata/shared/errors.ts'
 import type { DiskDescription, DiskIdentity, Manifest, Warning } from '@strata/shared/format/manifest.ts'
 import { diskCounts, isBlockBytes } from '@strata/shared/format/root.ts'
@@ -44,8 +45,10 @@ export function judgeDisks(base: Manifest, offered: readonly OfferedDisk[]): Cha
   return { continues: true, disks, warnings }
 }
 
-/** The disks of a new chain. */
+/** The disks of a new chain. Those of one that is continued have the names of its base. */
 export function describeNewDisks(offered: readonly OfferedDisk[]): DiskDescription[] {
+  // An agent sees to it that they are good; not everybody who speaks to a service is one.
+  requireDiskNames(offered.map(({ name }) => name))
   return offered.map((disk) => {
     const { name, sizeBytes, identity } = disk
     const blockBytes = disk.blockBytes ?? smallestBlockBytes(sizeBytes)

@@ -280,7 +280,7 @@ export class Gateway {
       if (!hasCode(error, 'E_REDIS_LOST', 'E_SESSION_UNKNOWN')) throw error
       committed = await this.#published(ref, after, error)
     }
-    this.#sessions.forget(ref.session)
+    this.#sessions.forget(ref)
     const point = committedPoint(committed)
     return { ...point, warnings: [...point.warnings, ...untidy] }
   }
@@ -297,7 +297,7 @@ export class Gateway {
       if (hasCode(error, 'E_SESSION_UNKNOWN')) return
       throw error
     }
-    this.#sessions.forget(ref.session)
+    this.#sessions.forget(ref)
     await endsWithin(this.#clock, abandonMsMax, this.#clear(live))
   }
 

@@ -36,7 +36,8 @@ export interface LiveSession {
  */
 export class LiveSessions {
   readonly #repository: Repository
-  readonly #sessions = new RecentlyUsed<SessionId, Promise<LiveSession>>(gatewaySessionsKeptMax)
+  /** By set and session: whoever names another set for a session must be in nobody's way. */
+  readonly #sessions = new RecentlyUsed<string, Promise<LiveSession>>(gatewaySessionsKeptMax)
 
   constructor(repository: Repository) {
     this.#repository = repository
@@ -44,14 +45,13 @@ export class LiveSessions {
 
   /** Errors: E_SESSION_UNKNOWN when it was given up, has become a point, or has expired. */
   async find(ref: SessionRef): Promise<LiveSession> {
-    const found = await this.#sessions.get(ref.session, () => {
+    const found = await this.#sessions.get(keyOf(ref), () => {
       const reading = this.#read(ref)
       reading.catch(() => {
-        this.#sessions.delete(ref.session)
+        this.forget(ref)
       })
       return reading
     })
-    if (found.place.set !== ref.set) throw unknownSession(ref)
     if ((await this.#repository.store.now()) > Date.parse(found.document.expiresAt)) {
       throw new StrataError('E_SESSION_UNKNOWN', `session ${ref.session} has expired`)
     }
@@ -61,13 +61,13 @@ export class LiveSessions {
   /** One that was opened here and now. */
   add(place: SessionPlace, document: Session, base: PointMap | null): LiveSession {
     const session = this.#live(place, document, base)
-    this.forget(place.session)
-    void this.#sessions.get(place.session, () => Promise.resolve(session))
+    this.forget(place)
+    void this.#sessions.get(keyOf(place), () => Promise.resolve(session))
     return session
   }
 
-  forget(session: SessionId): void {
-    this.#sessions.delete(session)
+  forget(ref: SessionRef): void {
+    this.#sessions.delete(keyOf(ref))
   }
 
   async #read(ref: SessionRef): Promise<LiveSession> {
@@ -103,6 +103,10 @@ export class LiveSessions {
       readBase(this.#repository, set, base).then((point) => PointMap.open(this.#repository, point)),
     )
   }
+}
+
+function keyOf({ set, session }: SessionRef): string {
+  return `${set}/${session}`
 }
 
 export function unknownSession({ session }: SessionRef, cause?: unknown): StrataError {

@@ -92,7 +92,7 @@ function readHeader(source: SegmentSource, task: SegmentTask): SegmentHeader {
   source.read(tail, segmentBytes - tail.length)
   let header: SegmentHeader | number
   try {
-    header = decodeSegmentTail(task.segmentPath, tail, segmentBytes)
+    header = decodeSegmentTail('the segment', tail, segmentBytes)
   } catch (error) {
     if (hasCode(error, 'E_FORMAT_DAMAGED', 'E_FORMAT_KIND')) throw badSegment(task, error)
     throw error

@@ -36,14 +36,14 @@ export function openSegmentSource(fd: number, origin: SegmentOrigin): SegmentSou
  * was cut or written over, and is sent again (E_HANDOVER_LOST). Of one from afar, its agent sealed something else, or
  * somebody altered it (E_SEGMENT_INVALID).
  */
-export function badSegment({ segmentPath, transportKey }: SegmentOrigin, cause?: unknown): StrataError {
+export function badSegment({ segmentPath, segment, transportKey }: SegmentOrigin, cause?: unknown): StrataError {
   if (transportKey === undefined) {
     return new StrataError('E_HANDOVER_LOST', `the segment in ${segmentPath} is gone or cut`, { cause })
   }
   const reason = cause instanceof Error ? cause.message : 'it is another segment'
-  return new StrataError('E_SEGMENT_INVALID', `${segmentPath} is not the sealed segment it should be: ${reason}`, {
-    cause,
-  })
+  // An agent hears this: where the service keeps its files is none of its business.
+  const message = `segment ${String(segment)} is not the sealed segment it should be: ${reason}`
+  return new StrataError('E_SEGMENT_INVALID', message, { cause })
 }
 
 class PlainFile implements SegmentSource {

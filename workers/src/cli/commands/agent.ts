@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { backupSet, type BackupOutcome } from '@strata/agent/backup.ts'
 import { closeConnections } from '@strata/agent/http/connections.ts'
 import { readIdentity, type AgentIdentity } from '@strata/agent/identity/agent-identity.ts'
@@ -40,7 +41,8 @@ export async function enroll(context: Context, options: EnrollOptions): Promise<
     token: token.trim(),
     name: options.name ?? context.hostName,
     machineId: settings.machineId,
-    caFile: options.ca ?? null,
+    // Later runs may begin anywhere.
+    caFile: options.ca === undefined ? null : resolve(context.workingDirectory, options.ca),
     proxy: options.proxy ?? null,
     clock,
     random,

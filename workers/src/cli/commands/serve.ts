@@ -47,6 +47,9 @@ export async function serve(context: Context, options: ServeOptions): Promise<Ex
       onNote: (note) => {
         reporter.note(note)
       },
+      onWarning: ({ code, message }) => {
+        reporter.warning(`${code}: ${message}`)
+      },
     })
     try {
       const { address } = server

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { Transform, type Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
-import { handOverFileBytesMax } from '@strata/shared/limits.ts'
+import { handOverFileBytesMax, handOverFullRetryMs } from '@strata/shared/limits.ts'
 import type { UploadAnswer, UploadRequest } from '@strata/shared/protocol/wire.ts'
 import { removeSessionHandOver, sessionHandOver } from '../../local/session-hand-over.ts'
 import type { Admission } from '../admission.ts'
@@ -49,6 +49,7 @@ export class DirectIntake implements SegmentIntake {
     body: Readable,
     what: UploadRequest,
   ): Promise<void> {
+    requireSize(what)
     const { tenant } = gateway.repository
     const upload = { tenant, session: ref.session, segment, bytes: what.bytes }
     await requireAdmitted(this.#admission, upload)
@@ -73,11 +74,14 @@ export class DirectIntake implements SegmentIntake {
   }
 }
 
-/** E_REQUEST_INVALID: not what was announced. E_HANDOVER_SPACE. */
+/** E_LIMIT. */
+function requireSize({ bytes }: UploadRequest): void {
+  if (bytes >= 1 && bytes <= handOverFileBytesMax) return
+  throw new StrataError('E_LIMIT', `a segment of ${String(bytes)} bytes; at most ${String(handOverFileBytesMax)}`)
+}
+
+/** E_REQUEST_INVALID: not what was announced. E_SERVICE_BUSY: there is no room. */
 async function write(path: string, body: Readable, { bytes, sha256 }: UploadRequest): Promise<void> {
-  if (bytes < 1 || bytes > handOverFileBytesMax) {
-    throw new StrataError('E_LIMIT', `a segment of ${String(bytes)} bytes; at most ${String(handOverFileBytesMax)}`)
-  }
   const hash = createHash('sha256')
   let received = 0
   const counted = new Transform({
@@ -88,15 +92,22 @@ async function write(path: string, body: Readable, { bytes, sha256 }: UploadRequ
     },
   })
   try {
-    await pipeline(body, counted, createWriteStream(path, { flags: 'wx', mode: 0o600 }))
+    // Where it cannot be written the connection stays: the agent is to hear why.
+    const pieces = body.iterator({ destroyOnReturn: false })
+    await pipeline(pieces, counted, createWriteStream(path, { flags: 'wx', mode: 0o600 }))
   } catch (error) {
-    throw systemErrorCode(error) === 'ENOSPC' ? noSpace(path, error) : error
+    body.resume()
+    if (systemErrorCode(error) === 'ENOSPC') throw noSpace(error)
+    if (error instanceof StrataError || !body.readableAborted) throw error
+    throw new StrataError('E_REQUEST_INVALID', 'the request ended before its segment', { cause: error })
   }
   if (received !== bytes || hash.digest('hex') !== sha256) {
     throw new StrataError('E_REQUEST_INVALID', 'the segment is not the one that the token was made for')
   }
 }
 
-function noSpace(path: string, cause: unknown): StrataError {
-  return new StrataError('E_HANDOVER_SPACE', `a segment could not be written to ${path}: ENOSPC`, { cause })
+/** There is room again when others' segments are packed; no agent needs to give up for it. */
+function noSpace(cause: unknown): StrataError {
+  const message = 'the gateway has no room for the segment at the moment'
+  return new StrataError('E_SERVICE_BUSY', message, { cause, details: { retryAfterMs: handOverFullRetryMs } })
 }

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream'
 import { hasCode, StrataError, toStrataError } from '@strata/shared/errors.ts'
 import { EnrolmentToken } from '@strata/shared/format/enrolment-token-text.ts'
+import { segmentsPerSessionMax } from '@strata/shared/limits.ts'
 import { protocolVersion } from '@strata/shared/protocol/routes.ts'
 import {
   fromWireEnd,
@@ -19,6 +20,7 @@ import type { Gateway } from '../gateway.ts'
 import { unknownSession, type SessionRef } from '../live-sessions.ts'
 import type { Call } from './call.ts'
 import type { OutgoingEvent } from './events.ts'
+import { shownToAgents } from './refusals.ts'
 import type { Handlers } from './server.ts'
 
 /** How segments from afar come in. */
@@ -46,8 +48,7 @@ export function handlersOf({ gatewayOf, intake }: HandlerParts): Handlers {
   const mine = async (call: Call): Promise<{ gateway: Gateway; ref: SessionRef }> => {
     const gateway = await of(call)
     const ref = refOf(call)
-    const { document } = await gateway.find(ref)
-    if (!ownsSet(call, document.setName)) throw unknownSession(ref)
+    await requireOwn(call, ref, async () => (await gateway.find(ref)).document)
     return { gateway, ref }
   }
   return {
@@ -83,10 +84,10 @@ export function handlersOf({ gatewayOf, intake }: HandlerParts): Handlers {
     },
     state: async (call) => {
       const gateway = await of(call)
+      const ref = refOf(call)
       const { after, machineFingerprint } = call.query as { after: number; machineFingerprint: string }
       requireSameMachine(call, gateway.repository.registryHash('machine', machineFingerprint))
-      const state = await gateway.state(refOf(call), after)
-      if (!ownsSet(call, state.setName)) throw unknownSession(refOf(call))
+      const state = await requireOwn(call, ref, () => gateway.state(ref, after))
       return state.state === 'committed' ? state : { ...state, session: toWireSessionInfo(state.session) }
     },
     history: async (call) => {
@@ -120,14 +121,18 @@ export function handlersOf({ gatewayOf, intake }: HandlerParts): Handlers {
       const gateway = await of(call)
       const ref = refOf(call)
       const { after, attempt } = call.query as { after: number; attempt: string }
-      const { setName } = await gateway.state(ref, after)
-      if (!ownsSet(call, setName)) throw unknownSession(ref)
+      await requireOwn(call, ref, () => gateway.state(ref, after))
       return outcomeEvents(gateway, ref, after, Number(attempt))
     },
     abandon: async (call) => {
-      const { gateway, ref } = await mine(call)
-      await intake.forget(ref)
-      await gateway.abandon(ref)
+      try {
+        const { gateway, ref } = await mine(call)
+        await intake.forget(ref)
+        await gateway.abandon(ref)
+      } catch (error) {
+        // Nothing of a session that is not there becomes visible; the answer to an earlier request may have been lost.
+        if (!hasCode(error, 'E_SESSION_UNKNOWN')) throw error
+      }
     },
   }
 }
@@ -152,8 +157,30 @@ function refOf({ params }: Call): SessionRef {
   return { set: asId<SetId>(params['set'] ?? ''), session: asId<SessionId>(params['session'] ?? '') }
 }
 
+/** E_LIMIT. */
 function segmentOf({ params }: Call): number {
-  return Number(params['segment'])
+  const segment = Number(params['segment'])
+  if (segment < segmentsPerSessionMax) return segment
+  throw new StrataError('E_LIMIT', `a session has no segment ${String(segment)}`)
+}
+
+/**
+ * The session, if its set is one of the caller's. Else E_SESSION_UNKNOWN, which says the same whether it is somebody
+ * else's, is over, or was never there.
+ */
+async function requireOwn<Found extends { readonly setName: string }>(
+  call: Call,
+  ref: SessionRef,
+  find: () => Promise<Found>,
+): Promise<Found> {
+  let found: Found
+  try {
+    found = await find()
+  } catch (error) {
+    throw hasCode(error, 'E_SESSION_UNKNOWN') ? unknownSession(ref, error) : error
+  }
+  if (!ownsSet(call, found.setName)) throw unknownSession(ref)
+  return found
 }
 
 /** `web1`, or `web1@data`: docs/decisions/0016-the-service.md. Names of endpoints have no '@'. */
@@ -199,5 +226,5 @@ function failedEvent(error: unknown): OutgoingEvent | undefined {
   const known = toStrataError(error)
   if (known.kind === 'transient' || known.code === 'E_INTERRUPTED' || known.code.startsWith('E_REDIS_'))
     return undefined
-  return { event: 'failed', data: known.toJSON() }
+  return { event: 'failed', data: shownToAgents(known).toJSON() }
 }
