@@ -140,7 +140,7 @@ export class SmallSession {
   async outcome(attempt = 1): Promise<{ event: string; data: Record<string, unknown> }> {
     const answer = await this.ask(routes.events, { query: { ...this.after, attempt } })
     assert.equal(answer.status, 200, answer.text)
-    const [, event = '', data = ''] = /event: (committed|failed)\ndata: (.*)\n\n$/.exec(answer.text) ?? []
+    const [, event = '', data = ''] = /event: (committed|failed)\ndata: ([^\n]*)\n\n$/.exec(answer.text) ?? []
     assert.notEqual(event, '', answer.text)
     return { event, data: JSON.parse(data) as Record<string, unknown> }
   }

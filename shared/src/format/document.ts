@@ -120,4 +120,7 @@ export const bytesSchema = wholeNumber(0)
 export const countSchema = wholeNumber(0, 2 ** 32 - 1)
 /** Sequence number of a point in its set. */
 export const sequenceSchema = wholeNumber(1, pointsPerSetMax)
-export const instantSchema = matching(/^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$/)
+/** No thirteenth month: who reads it reckons with it. */
+export const instantSchema = matching(
+  /^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z$/,
+)

@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { createHash } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { StrataError } from '@strata/shared/errors.ts'
@@ -33,7 +33,7 @@ function isType(header: string, type: string): boolean {
 }
 
 /** Ends the connection of a body that is not there in time. Segments have all the time of a request. */
-export function limitBodyTime({ body }: Route, { raw }: FastifyRequest): void {
+export function limitBodyTime({ body }: Route, { raw }: FastifyRequest, answer: FastifyReply): void {
   if (body === undefined || body === 'segment') return
   const timer = setTimeout(() => {
     raw.destroy()
@@ -41,7 +41,9 @@ export function limitBodyTime({ body }: Route, { raw }: FastifyRequest): void {
   const stop = (): void => {
     clearTimeout(timer)
   }
-  raw.once('end', stop).once('close', stop)
+  raw.once('end', stop)
+  // It was refused before its body was there.
+  answer.raw.once('close', stop)
 }
 
 /** Bodies are read as bytes: the token was made for exactly these. Segments stay streams. */

@@ -91,8 +91,8 @@ function addRoute(
     url: route.path,
     bodyLimit: bodyBytesMaxOf(route),
     schema: descriptionOf(route),
-    onRequest: async (request) => {
-      limitBodyTime(route, request)
+    onRequest: async (request, reply) => {
+      limitBodyTime(route, request, reply)
       if (route !== routes.health) requireVersion(request)
       requireTypeOf(route, request)
       if (route.who === 'anybody') return
