@@ -57,8 +57,8 @@ describeWith(redisRequirement, 'fuzz: routes of the gateway', () => {
       segment: () => session.sealedSegment(),
       end: () => jsonOf(session.endBody({ contentRoots: [randomBytes(32).toString('hex')] })),
     }
-    const queries: Partial<Record<RouteName, Readonly<Record<string, number>>>> = {
-      state: { after: 0 },
+    const queries: Partial<Record<RouteName, Readonly<Record<string, number | string>>>> = {
+      state: session.resuming,
       digests: { disk: 0, firstPage: 0, pageCount: 1 },
       events: { after: 0, attempt: 1 },
       abandon: { after: 0 },
