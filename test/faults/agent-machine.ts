@@ -110,6 +110,11 @@ export class EndedRun {
     else if (result.output !== '') this.error = (JSON.parse(result.output) as { error: ErrorDocument }).error
   }
 
+  /** By a fault inside of it, or because nobody knows why. */
+  get hasDied(): boolean {
+    return this.result.signal !== null && !this.run.wasKilled
+  }
+
   get code(): ErrorCode | undefined {
     const code: unknown = this.error?.code
     return isErrorCode(code) ? code : undefined

@@ -3,18 +3,20 @@ import { killOwn, type Run, type StartedRun } from '../end-to-end/place.ts'
 
 type Environment = Readonly<Record<string, string>>
 
+/** Told how each process has ended, unless that was wanted. `died`: by a fault inside of it. */
+type OnEnd = (ended: Run, how: 'killed' | 'died' | 'by itself') => void
+
 /** `strata serve`, started again whenever it ends, as a service manager does it. */
 export class KeptServer {
   readonly #start: (faults: Environment) => StartedRun
-  readonly #onEnd: (ended: Run, wasKilled: boolean) => void
+  readonly #onEnd: OnEnd
   #run: StartedRun | undefined
   #life: Promise<void> = Promise.resolve()
   #isWanted = false
   #wasKilled = false
   #backAfterMs = pauseMs
 
-  /** @param onEnd told how each of its processes has ended, unless that was wanted */
-  constructor(start: (faults: Environment) => StartedRun, onEnd: (ended: Run, wasKilled: boolean) => void) {
+  constructor(start: (faults: Environment) => StartedRun, onEnd: OnEnd) {
     this.#start = start
     this.#onEnd = onEnd
   }
@@ -71,7 +73,7 @@ export class KeptServer {
 
   async #over(ended: Run, wasToDie: boolean): Promise<void> {
     if (!this.#isWanted) return
-    this.#onEnd(ended, this.#wasKilled || wasToDie)
+    this.#onEnd(ended, this.#wasKilled ? 'killed' : wasToDie && ended.signal === 'SIGKILL' ? 'died' : 'by itself')
     await sleep(this.#backAfterMs)
   }
 

@@ -28,7 +28,7 @@ export function planOf(seed: number): Scenario {
 type Frame = Omit<Scenario, 'rounds'>
 
 function frameOf(seed: number, chance: Chance): Frame {
-  const store = chance.percent(18) ? 's3' : 'directory'
+  const store = chance.percent(25) ? 's3' : 'directory'
   const agents = Array.from({ length: chance.one([1, 1, 1, 2, 2, 3]) }, (_, index): AgentPlan => {
     const disks = chance.one([1, 1, 1, 2])
     return { name: `web${String(index + 1)}`, diskBytes: Array.from({ length: disks }, () => diskBytesOf(chance)) }
@@ -55,10 +55,10 @@ function roundOf(frame: Frame, index: number, chance: Chance): Round {
   })
   return {
     changes: frame.agents.map(({ diskBytes }) => {
-      const count = index === 0 ? 0 : chance.whole(0, 4)
+      const count = index === 0 ? 0 : chance.one([0, 1, 2, 2, 3, 4])
       return Array.from({ length: count }, () => changeOf(diskBytes.length, chance))
     }),
-    full: frame.agents.map(() => index > 0 && chance.percent(12)),
+    full: frame.agents.map(() => index > 0 && chance.percent(20)),
     faults,
   }
 }
@@ -66,9 +66,20 @@ function roundOf(frame: Frame, index: number, chance: Chance): Round {
 function changeOf(disks: number, chance: Chance): Change {
   return {
     disk: chance.whole(0, disks - 1),
-    what: chance.one(['overwrite', 'overwrite', 'overwrite', 'zero', 'undo', 'undo', 'grow']),
+    what: chance.one<Change['what']>([
+      'overwrite',
+      'overwrite',
+      'overwrite',
+      'overwrite',
+      'overwrite',
+      'zero',
+      'undo',
+      'undo',
+      'undo',
+      'grow',
+    ]),
     from: chance.whole(0, 999),
-    length: chance.one([1, 20, 100, 400]),
+    length: chance.one([1, 100, 300, 600, 900]),
   }
 }
 

@@ -67,7 +67,7 @@ async function playRound(world: World, repository: Repository, played: Played, a
   await strike.end()
   const cloned = await Promise.all(strike.clones.map((run) => run.ended(runMsMax)))
   await world.untilReady()
-  played.struck += strike.struck + world.gateways.spoiled + (world.storeLink?.spoiled ?? 0)
+  played.struck += strike.struck + ended.filter((run) => run.hasDied).length
   for (const [index, run] of ended.entries()) {
     world.problems.push(...problemsOfRun(run, mustSucceed(scenario, round, index)))
     note(played, run)

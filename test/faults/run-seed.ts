@@ -40,6 +40,7 @@ export async function runScenario(scenario: Scenario, surroundings: Surroundings
       `the scenario could not be played to its end: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
     )
   }
+  played.struck += world.died + world.gateways.spoiled + (world.storeLink?.spoiled ?? 0)
   await world.endProcesses()
   const isKept = keep && world.problems.length > 0
   if (!isKept) await world[Symbol.asyncDispose]()

@@ -37,6 +37,8 @@ export class World implements AsyncDisposable {
   readonly storeLink: Link | undefined
   readonly machines: AgentMachine[] = []
   readonly servers: readonly KeptServer[]
+  /** Processes that a fault inside of them has killed. */
+  died = 0
   /** What must not be, in words. */
   readonly problems: string[] = []
   /** Of the operator, and of the service. */
@@ -187,8 +189,9 @@ export class World implements AsyncDisposable {
     const limits = sessionLifeMs === undefined ? {} : { sessionLifeMs }
     return new KeptServer(
       (faults) => this.place.start(args, { env: { ...faulty(faults, limits), ...this.env } }),
-      (ended, wasKilled) => {
-        if (!wasKilled) this.problems.push(...problemsOfServer(index, ended))
+      (ended, how) => {
+        if (how === 'died') this.died += 1
+        if (how === 'by itself') this.problems.push(...problemsOfServer(index, ended))
       },
     )
   }

@@ -192,8 +192,12 @@ class SessionSweep {
 
   async #clear(open: Session): Promise<Outcome> {
     // A worker that goes on storing is one that nobody has told yet: the next sweep finds the rest.
-    if (!(await removeSessionObjects(this.#repository.store, this.#place(open), this.#signal))) return 'kept'
-    return await this.#removeDocuments('cleared')
+    const { store } = this.#repository
+    if (!(await removeSessionObjects(store, this.#place(open), this.#signal))) return 'kept'
+    await this.#removeDocuments('cleared')
+    // One that was stored while `open` was still there: from now on whoever stores one removes it again.
+    await removeSessionObjects(store, this.#place(open), this.#signal)
+    return 'cleared'
   }
 
   #place({ chain }: Session): SessionPlace {
