@@ -279,6 +279,10 @@ export const gatewayBodyBytesMax = 1 * MiB
 export const strangerBodyBytesMax = 16 * KiB
 /** Of a request that is no segment: the body is there by then. */
 export const gatewayBodyTimeoutMs = 120_000
+/** Until then the head of a request is there. */
+export const gatewayHeadTimeoutMs = 60_000
+/** How often a gateway looks for requests that have taken too long. */
+export const gatewayCheckIntervalMs = 10_000
 /** Without a byte for this long a connection of the gateway is ended. */
 export const gatewayConnectionTimeoutMs = 300_000
 /** A segment over a slow link takes its time. */
@@ -376,6 +380,10 @@ invariant(
 invariant(
   gatewayConnectionTimeoutMs < serviceIdleTimeoutMs,
   'the gateway gives up a silent connection before the agent does',
+)
+invariant(
+  gatewayHeadTimeoutMs <= gatewayBodyTimeoutMs && gatewayBodyTimeoutMs <= gatewayRequestTimeoutMs,
+  'each part of a request has its time within that of the whole',
 )
 invariant(gatewayBodyTimeoutMs <= gatewayConnectionTimeoutMs, 'a body is no slower than a silent connection')
 invariant(strangerBodyBytesMax <= gatewayBodyBytesMax, 'strangers get no more than endpoints')

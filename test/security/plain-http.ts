@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { request as httpRequest, type OutgoingHttpHeaders } from 'node:http'
 import { createConnection, type Socket } from 'node:net'
 
@@ -54,6 +55,10 @@ function codeIn(text: string): string | undefined {
     // Events, digests or nothing: no error.
     return undefined
   }
+}
+
+export function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
 }
 
 /** A connection on which bytes are written as they are. Resolves with all that came back when the other side ends it. */

@@ -1,7 +1,13 @@
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { StrataError } from '@strata/shared/errors.ts'
 import { misfit, type Schema } from '@strata/shared/format/schema.ts'
-import { gatewayBodyBytesMax, gatewayConnectionTimeoutMs, gatewayRequestTimeoutMs } from '@strata/shared/limits.ts'
+import {
+  gatewayBodyBytesMax,
+  gatewayCheckIntervalMs,
+  gatewayConnectionTimeoutMs,
+  gatewayHeadTimeoutMs,
+  gatewayRequestTimeoutMs,
+} from '@strata/shared/limits.ts'
 import { protocolHeader, protocolVersion, routes, type Route, type RouteName } from '@strata/shared/protocol/routes.ts'
 import { bodyBytesMaxOf, limitBodyTime, parsed, requireSameBody, requireTypeOf, takeBodiesAsTheyAre } from './bodies.ts'
 import type { Call, Caller } from './call.ts'
@@ -48,11 +54,12 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
     // Of a path that cannot be read.
     frameworkErrors: refused,
   }
+  const times = { headersTimeout: gatewayHeadTimeoutMs, connectionsCheckingInterval: gatewayCheckIntervalMs }
   // Both kinds of server have the same routes; only their types differ.
   const server: FastifyInstance =
     options.tls === undefined
-      ? fastify(common)
-      : fastify({ ...common, https: { ...options.tls, minVersion: 'TLSv1.2' } })
+      ? fastify({ ...common, http: times })
+      : fastify({ ...common, https: { ...options.tls, ...times, minVersion: 'TLSv1.2' } })
   const ending = new AbortController()
   server.addHook('preClose', () => {
     ending.abort()
