@@ -27,6 +27,7 @@ export const shortLimits = {
   maintainBeatMs: 500,
   serverEventsBeatMs: 1000,
   gatewayConnectionTimeoutMs: 5000,
+  gatewayHeadTimeoutMs: 4000,
   gatewayBodyTimeoutMs: 4000,
   serviceIdleTimeoutMs: 6000,
   serviceOutageMsMax: 20_000,

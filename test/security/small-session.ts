@@ -124,6 +124,7 @@ export class SmallSession {
   endBody(more: Partial<WireEndRequest> = {}): WireEndRequest {
     return {
       attempt: 1,
+      ...this.after,
       segments: 1,
       contentRoots: [this.contentRoot()],
       capturedAt: new Date().toISOString(),

@@ -1,8 +1,19 @@
 import assert from 'node:assert/strict'
-import { appendFileSync, globSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
+import { digestBytes } from '@strata/shared/format/digest.ts'
 import type { OpenedSession } from '@strata/shared/protocol/uplink.ts'
 import { SessionJournal } from './session-journal.ts'
 
@@ -59,6 +70,29 @@ test('a line that was cut off says nothing, and is not made whole by the next on
   const third = SessionJournal.open(state, 'web1')
   assert.deepEqual([third?.nextSegment, third?.unacknowledged], [3, [2]])
   third?.close()
+})
+
+test('a run that dies before it has noted that a segment was acknowledged sends its blocks again', async (t) => {
+  const state = stateFor(t)
+  const digest = new Uint8Array(digestBytes).fill(7)
+  const entries = [{ state: 'data', block: 1, digest, offset: 0, length: 65_536 }] as const
+  const begun = SessionJournal.begin(state, session)
+  begun.sending(0, 0, entries)
+  const path = fileIn(state, 'segments')
+  renameSync(path, `${path}-aside`)
+  mkdirSync(path)
+  assert.throws(() => {
+    begun.acknowledged(0, 0, entries)
+  })
+  begun.close()
+  rmSync(path, { recursive: true })
+  renameSync(`${path}-aside`, path)
+  const found = SessionJournal.open(state, 'web1')
+  assert.deepEqual(found?.unacknowledged, [0])
+  const nothing = { page: () => Promise.resolve(null), pageWithData: () => Promise.resolve(Infinity) }
+  const page = await found.sentBlocks(0).over(nothing).page(0)
+  assert.notDeepEqual(page?.slice(digestBytes, 2 * digestBytes), digest)
+  found.close()
 })
 
 test('a journal whose head is cut off, altered or of a newer agent is none', (t) => {

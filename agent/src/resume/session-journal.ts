@@ -166,8 +166,9 @@ export class SessionJournal {
   }
 
   acknowledged(segment: number, disk: number, entries: readonly SegmentEntry[]): void {
-    this.sentBlocks(disk).acknowledged(entries)
+    // First: blocks that count as acknowledged are not sent again, so nothing empty may take their segment's place.
     this.#note(`a ${String(segment)}`)
+    this.sentBlocks(disk).acknowledged(entries)
   }
 
   /** The session is over: a point, or given up. */

@@ -169,7 +169,7 @@ class HttpSession implements OpenedSession {
     this.#finishes += 1
     const attempt = this.#finishes
     const { client } = this.#parts
-    await client.ask(routes.end, { params: this.#params, body: toWireEnd(end, attempt) })
+    await client.ask(routes.end, { params: this.#params, body: toWireEnd(end, attempt, this.sequenceAtOpen) })
     try {
       return await this.outcome(attempt)
     } catch (error) {

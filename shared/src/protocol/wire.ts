@@ -173,6 +173,8 @@ export const stagedSchema = v.object({
 export const endRequestSchema = v.object({
   /** Counted by the agent: a repeat of the same attempt is answered as that one was. */
   attempt: wholeNumber(1, 1000),
+  /** As in `stateQuerySchema`: where a repeat finds the point that the session has become meanwhile. */
+  after: wholeNumber(0, pointsPerSetMax),
   segments: wholeNumber(0, segmentsPerSessionMax),
   contentRoots: list(digestHexSchema, { min: 1, max: disksPerSetMax }),
   capturedAt: instantSchema,
@@ -184,11 +186,11 @@ export const endRequestSchema = v.object({
 })
 export type WireEndRequest = Fitting<typeof endRequestSchema>
 
-export function toWireEnd(end: FinishRequest, attempt: number): WireEndRequest {
-  return { ...end, attempt, contentRoots: end.contentRoots.map(hexOf), warnings: [...end.warnings] }
+export function toWireEnd(end: FinishRequest, attempt: number, after: number): WireEndRequest {
+  return { ...end, attempt, after, contentRoots: end.contentRoots.map(hexOf), warnings: [...end.warnings] }
 }
 
-export function fromWireEnd({ attempt: _, ...wire }: WireEndRequest): FinishRequest {
+export function fromWireEnd({ attempt: _attempt, after: _after, ...wire }: WireEndRequest): FinishRequest {
   return { ...wire, contentRoots: wire.contentRoots.map(bytesOf) }
 }
 

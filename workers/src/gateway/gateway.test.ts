@@ -8,6 +8,7 @@ import { StrataError } from '@strata/shared/errors.ts'
 import { decodeDocument } from '@strata/shared/format/document.ts'
 import { packName, sessionEndName, sessionName, type SessionPlace } from '@strata/shared/format/names.ts'
 import { sessionType, type Session } from '@strata/shared/format/session.ts'
+import { sendingsPerSegmentMax } from '@strata/shared/limits.ts'
 import type { SessionInfo } from '@strata/shared/protocol/uplink.ts'
 import { isReadable, listPoints } from '@strata/shared/repository/points.ts'
 import { Repository } from '@strata/shared/repository/repository.ts'
@@ -172,4 +173,30 @@ test('a session that is given up leaves nothing; where that fails half-way, what
   isAway = true
   await assert.rejects(sessions.abandon(second), { code: 'E_STORE_UNREACHABLE' })
   assert.ok(await repository.store.head(sessionName(placeOf(repository, second), second.session)))
+})
+
+test('a session that others have made a point of is no open one, whatever a gateway remembers', async () => {
+  const { repository } = makeTestRepository()
+  const gateway = localGateway(repository, {} as unknown as JobQueues, patientClock)
+  const info = await gateway.open(zeroSession, 'a'.repeat(32))
+  const ref = { set: info.set, session: info.session }
+  assert.equal((await gateway.state(ref, 0)).state, 'open')
+  await gateway.end(ref, endOfZeroSession(info))
+  assert.equal((await gateway.state(ref, 0)).state, 'ended')
+  await runCommit(repository, { tenant: repository.tenant, ...ref, after: 0 }, undefined)
+  assert.equal((await gateway.state(ref, 0)).state, 'committed')
+})
+
+test('a segment may be handed over as often as an outage of Redis wants it, and not too often else', async () => {
+  const { repository } = makeTestRepository()
+  let isAway = true
+  const handOver = (): Promise<never> =>
+    Promise.reject(isAway ? redisLost() : new StrataError('E_HANDOVER_LOST', 'gone'))
+  const gateway = localGateway(repository, { handOver } as unknown as JobQueues, patientClock)
+  const { set, session } = await gateway.open(zeroSession, 'a'.repeat(32))
+  const send = (): Promise<void> => gateway.handedOver({ set, session }, 0, { segmentFile: 'x', sealed: true })
+  for (let sent = 0; sent < 2 * sendingsPerSegmentMax; sent += 1) await assert.rejects(send(), { code: 'E_REDIS_LOST' })
+  isAway = false
+  for (let sent = 0; sent < sendingsPerSegmentMax; sent += 1) await assert.rejects(send(), { code: 'E_HANDOVER_LOST' })
+  await assert.rejects(send(), { code: 'E_LIMIT' })
 })

@@ -113,8 +113,12 @@ export function handlersOf({ gatewayOf, intake }: HandlerParts): Handlers {
       await intake.receive(gateway, ref, segmentOf(call), call.body as Readable, what)
     },
     end: async (call) => {
-      const { gateway, ref } = await mine(call)
-      await gateway.end(ref, fromWireEnd(call.body as WireEndRequest))
+      const gateway = await of(call)
+      const ref = refOf(call)
+      const request = call.body as WireEndRequest
+      const { state } = await requireOwn(call, ref, () => gateway.state(ref, request.after))
+      // Else the answer to an earlier request was lost, and the point made meanwhile.
+      if (state !== 'committed') await gateway.end(ref, fromWireEnd(request))
       await intake.forget(ref)
     },
     events: async (call) => {
