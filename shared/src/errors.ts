@@ -228,6 +228,9 @@ export const errorCatalogue = {
   E_SERVICE_CERTIFICATE: permanent(
     'The message has the reason. Expired or not yet valid: renew it, or set the clock of this machine. Another name: use the name that is in it. Of an authority of your own: enrol with --ca FILE.',
   ),
+  E_SERVICE_PROXY: permanent(
+    'The message has its answer. Wrong or missing name and password: enrol with --proxy http://USER:PASSWORD@HOST:PORT. Else ask whoever runs the proxy to let this machine through to the service.',
+  ),
   E_SERVICE_BUSY: transient('The service has enough to do and asks to wait. The agent comes back by itself.'),
   E_SERVICE_ANSWER: permanent(
     'The answer is not what the service says: check that the address is that of a Strata gateway, and what stands between.',

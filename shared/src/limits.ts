@@ -244,10 +244,10 @@ export const serviceEndMsMax = 10_000
 /** A command that is done ends after this long, whatever still hangs in its process. */
 export const programEndMsMax = 2000
 export const sessionLifeMs = 14 * 24 * 3600_000
+/** So long after a session without a point is over a worker may wake up that was storing a pack of it. */
+export const sessionLateMs = 24 * 3600_000
 /** A sweep runs beside backups, and takes little of the store from them. */
 export const sweepDeletesInFlightMax = 4
-/** How often a sweep looks again whether a worker has stored another pack of a session that is over. */
-export const sweepListingsMax = 8
 
 // ── agents and the service ─────────────────────────────────────────────────────────────────────────────────────────
 /** Commits that one process works on at the same time: most of a commit is waiting for the store. */
@@ -264,6 +264,13 @@ export const stagedLeftLifeMs = 2 * 3600_000
 export const ingestSessionsKeptMax = 256
 /** Sessions that a gateway keeps at hand for each tenant; what it forgets it reads again. */
 export const gatewaySessionsKeptMax = 256
+/** Sets whose newest number a gateway remembers for each tenant: a session of another lists all numbers of its set. */
+export const gatewaySetsKeptMax = 50_000
+/**
+ * Numbers that a gateway reads to find the point that a session has become. Sessions live for days, and one that is not
+ * found is begun again; so who asks with an absurd `after` costs a bounded number of requests, and nothing is lost.
+ */
+export const publishedSearchMax = 256
 /** How often a service looks for keyrings of tenants that it does not know. */
 export const keyringsLookedForIntervalMs = 5000
 /** A policy is taken up by gateways within this time, and by agents with their next question. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { readFile, rm, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { systemClock, systemRandomBytes } from '@strata/shared/clock.ts'
 import { decodeDocument, encodeDocument } from '@strata/shared/format/document.ts'
@@ -52,16 +53,20 @@ describeWith(redisRequirement, 'sessions that died', () => {
     await utimes(path, openedMs / 1000, openedMs / 1000)
   }
 
-  /** Backs up, and waits while the backup opens its session until the sweep beside it is done. */
-  async function backUpAndSweep(set: string): Promise<void> {
+  /** Backs up, and waits while the backup opens its session until the sweep beside it has removed this. */
+  async function backUpAndSweep(set: string, removed = /\/sessions\/.*\/(open|end)$/): Promise<void> {
     const hold = await Hold.at(place, /\/open$/)
     const run = place.start(backup(set), { env: hold.env })
     await hold.reached(run)
-    await until(async () => ((await place.objects(/\/sessions\//)).length === 0 ? true : undefined))
+    await until(async () => ((await place.objects(removed)).length === 0 ? true : undefined))
     await hold.release()
     const ended = await run.ended
     assert.equal(ended.exitCode, 0, describeRun(ended))
     await place.assertNothingLeft(ended)
+  }
+
+  async function objectsOf(session: string): Promise<(string | undefined)[]> {
+    return (await place.objects(new RegExp(session))).map((name) => name.split('/').at(-1))
   }
 
   test('in the middle of a pack, at the end, just before the point: a void each, and nothing else is left', async () => {
@@ -71,7 +76,7 @@ describeWith(redisRequirement, 'sessions that died', () => {
       const session = await killedSession('good', moment)
       await makeOlder(sessionLifeMs + dayMs)
       await backUpAndSweep('good')
-      assert.deepEqual(await place.objects(new RegExp(session)), [])
+      assert.deepEqual(await objectsOf(session), ['over'])
       // A void, and the point of the backup that went on.
       assert.equal((await place.manifests()).length, manifests + 2)
       const points = await place.points('good')
@@ -82,6 +87,23 @@ describeWith(redisRequirement, 'sessions that died', () => {
     assert.deepEqual([state, points.length], ['intact', 4])
     await place.assertRestores('latest:good', place.file('disk.img'))
     await place.assertStillGood()
+  })
+
+  test('what a worker has stored that woke up after all this is gone a day later', async () => {
+    const overs = await place.objects(/\/over$/)
+    assert.equal(overs.length, 3)
+    const late = (await place.object(/\/points\/.*\/0000000001$/)).replace(/points.*/, '')
+    for (const over of overs) {
+      const path = place.stored(over)
+      const [set = '', session = ''] = over.split('/').slice(-3)
+      const { chain } = decodeDocument(sessionType, over, await readFile(path), repository.indexKeys)
+      const directory = place.stored(`${late}chains/${set}/${chain}/${session}`)
+      await mkdir(directory, { recursive: true })
+      await writeFile(join(directory, 'data-00000000-0123456789abcdef'), 'a pack')
+      await utimes(path, (Date.now() - dayMs) / 1000, (Date.now() - dayMs) / 1000)
+    }
+    await backUpAndSweep('good', /\/data-00000000-0123456789abcdef$/)
+    await backUpAndSweep('good', /\/over$/)
   })
 
   test('just after the point: its documents go, and the point stays', async () => {
@@ -126,7 +148,7 @@ describeWith(redisRequirement, 'sessions that died', () => {
     assert.deepEqual(await place.objects(new RegExp(session)), before)
     await makeOlder(sessionLifeMs + dayMs)
     await backUpAndSweep('good')
-    assert.deepEqual(await place.objects(new RegExp(session)), [])
+    assert.deepEqual(await objectsOf(session), ['over'])
   })
 
   test('a void that is gone, or was replaced, is told by points and by verify', async () => {

@@ -451,10 +451,20 @@ export async function writeAt(path: string, offset: number, bytes: Uint8Array): 
 
 /** All files below a directory as `path size`, in order; none when there is no such directory. */
 export async function filesBelow(directory: string): Promise<string[]> {
-  const entries = await readdir(directory, { recursive: true, withFileTypes: true }).catch((error: unknown) => {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
-    throw error
-  })
+  const looksMax = 100
+  for (let look = 1; ; look += 1) {
+    try {
+      return await filesAtOnce(directory)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || look === looksMax) throw error
+      if (!existsSync(directory)) return []
+      // What went away while it was looked at: another look.
+    }
+  }
+}
+
+async function filesAtOnce(directory: string): Promise<string[]> {
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true })
   const paths = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
   const described = paths.map(async (path) => {
     const { size } = await stat(path)

@@ -77,12 +77,14 @@ export async function lookBack(
   { repository, privateKey }: UnlockedTenant,
   played: Played,
 ): Promise<Point[]> {
-  const later = laterThan(repository)
-  const swept = await sweepSessions({
-    repository: later,
-    clock: { ...systemClock, nowMs: () => systemClock.nowMs() + laterMs },
-  })
-  if (swept.problem !== undefined) world.problems.push(`the sweeper: ${swept.problem.message}`)
+  // Twice: what was stored late goes with the day after.
+  for (const laterMs of [sessionLifeMs + dayMs, sessionLifeMs + 3 * dayMs]) {
+    const swept = await sweepSessions({
+      repository: laterThan(repository, laterMs),
+      clock: { ...systemClock, nowMs: () => systemClock.nowMs() + laterMs },
+    })
+    if (swept.problem !== undefined) world.problems.push(`the sweeper: ${swept.problem.message}`)
+  }
   const points: Point[] = []
   for await (const entry of listPoints(repository)) {
     if (isReadable(entry)) points.push(entry)
@@ -122,9 +124,9 @@ export async function lookBack(
   return points
 }
 
-const laterMs = sessionLifeMs + 24 * 3600_000
+const dayMs = 24 * 3600_000
 
-function laterThan(repository: Repository): Repository {
+function laterThan(repository: Repository, laterMs: number): Repository {
   const { store } = repository
   const later = storeWith(store, { now: async () => (await store.now()) + laterMs })
   return new Repository(later, repository.ingestKeys, systemRandomBytes)

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import { gatewayBodyBytesMax, strangerBodyBytesMax } from '@strata/shared/limits.ts'
 import { pathOf, protocolHeader, protocolVersion, routes } from '@strata/shared/protocol/routes.ts'
+import { until } from '../end-to-end/place.ts'
 import { redisRequirement } from '../servers/redis.ts'
 import { describeWith } from '../servers/require-server.ts'
 import { sendPlain, type PlainAnswer } from './plain-http.ts'
@@ -148,6 +149,8 @@ describeWith(redisRequirement, 'hostile requests', () => {
       assert.equal((await session.ask(routes.end, { body })).status, 202)
       const { event, data } = await session.outcome()
       assert.deepEqual([event, data['code']], ['failed', code], JSON.stringify(data))
+      const line = new RegExp(`commit: session ${session.info.session} of set [0-9a-f]{32}, .*: ${code}: `)
+      await until(() => Promise.resolve(bench.servers.some(({ run }) => line.test(run.messages)) || undefined))
       // Told as it is, it becomes one.
       const good = session.endBody({ attempt: 2 })
       assert.equal((await session.ask(routes.end, { body: good })).status, 202)

@@ -5,7 +5,7 @@ import { assertRefusal, makeDisk, Place } from '../end-to-end/place.ts'
 import { Authority, certificateRequirement, type Certificate } from '../fixtures/certificates.ts'
 import { redisRequirement } from '../servers/redis.ts'
 import { describeWith } from '../servers/require-server.ts'
-import { Fleet, Machine, type ServerProcess } from './fleet.ts'
+import { Fleet, Machine, Operator, type ServerProcess } from './fleet.ts'
 
 const both = {
   name: `${redisRequirement.name} and ${certificateRequirement.name}`,
@@ -59,6 +59,14 @@ describeWith(both, 'bad input: the certificate of the service', () => {
     await refusal(server.address.replace('https:', 'http:'), 'E_SERVICE_UNREACHABLE')
     const plain = await fleet.serve()
     await refusal(plain.address.replace('http:', 'https:'), 'E_SERVICE_UNREACHABLE')
+  })
+
+  test('an authority that the machine trusts need not be given', async () => {
+    const server = await serve(good)
+    const machine = new Machine(place, 'trusting')
+    const token = await new Operator(place).newToken()
+    const system = { SSL_CERT_FILE: authority.certPath }
+    await machine.answer(['agent', 'enroll', '--service', server.address, '--token', token], system)
   })
 
   test('one of another name', async () => {

@@ -47,16 +47,7 @@ describeWith(redisRequirement, 'by way of a proxy', () => {
   })
 
   test('one that does not know us is told of by its answer, and no password is shown', async (t) => {
-    const proxy = await startedProxy(t)
-    const server = await fleet.serve()
-    const machine = new Machine(place, 'stray')
-    const wrong = proxy.url.replace(proxy.password, 'a-wrong-password')
-    const token = await new Operator(place).newToken()
-    const args = ['--service', server.address, '--token', token, '--proxy', wrong]
-    const run = await machine.start(['agent', 'enroll', ...args]).ended
-    assert.match(assertRefusal(run, 'E_SERVICE_ANSWER').message, /407/)
-    assert.deepEqual([proxy.passed, proxy.refusals], [[], 1])
-    assert.ok(![wrong, token, 'a-wrong-password'].some((secret) => (run.messages + run.output).includes(secret)))
+    await assertTurnedAway(t, await fleet.serve())
   })
 
   describeWith(certificateRequirement, 'over TLS', () => {
@@ -76,12 +67,28 @@ describeWith(redisRequirement, 'by way of a proxy', () => {
       assert.equal(proxy.refusals, 0)
     })
 
+    test('one that opens no tunnel for us is told of by its answer as well', async (t) => {
+      await assertTurnedAway(t, server)
+    })
+
     test('certificates that were named by a relative path are found from wherever a run begins', async () => {
       const machine = await fleet.machine('relative', server, { enroll: ['--ca', 'authority.pem'] })
       assert.ok(isAbsolute((await machine.identity())['caFile'] ?? ''))
       await machine.backUp(disk)
     })
   })
+
+  async function assertTurnedAway(t: TestContext, server: ServerProcess): Promise<void> {
+    const proxy = await startedProxy(t)
+    const machine = new Machine(place, 'stray')
+    const wrong = proxy.url.replace(proxy.password, 'a-wrong-password')
+    const token = await new Operator(place).newToken()
+    const args = ['--service', server.address, '--token', token, '--proxy', wrong]
+    const run = await machine.start(['agent', 'enroll', ...args]).ended
+    assert.match(assertRefusal(run, 'E_SERVICE_PROXY').message, /407/)
+    assert.deepEqual([proxy.passed, proxy.refusals], [[], 1])
+    assert.ok(![wrong, token, 'a-wrong-password'].some((secret) => (run.messages + run.output).includes(secret)))
+  }
 })
 
 async function startedProxy(t: TestContext): Promise<ForwardProxy> {

@@ -1,4 +1,4 @@
-import { DelayedError, Worker, type Job } from 'bullmq'
+import { DelayedError, UnrecoverableError, Worker, type Job } from 'bullmq'
 import type { Clock } from '@strata/shared/clock.ts'
 import { hasCode, toStrataError } from '@strata/shared/errors.ts'
 import { commitPendingDelayMs, jobLockMs, jobStalledMax } from '@strata/shared/limits.ts'
@@ -9,7 +9,7 @@ import { asId, type TenantId } from '@strata/shared/types.ts'
 import { runCommit, type Staged } from './commit/commit-job.ts'
 import { runIngest, type IngestPlace } from './ingest/ingest-job.ts'
 import { Ingest } from './ingest/ingest-segment.ts'
-import { toJobError } from './queue-error.ts'
+import { fromJobError, toJobError } from './queue-error.ts'
 import type { QueuePlace, QueuePlaces } from './queue-place.ts'
 import { bullConnection } from './redis-connection.ts'
 import type { Role } from './roles.ts'
@@ -26,15 +26,19 @@ export interface JobWorkersOptions {
   readonly clock: Clock
   /** Told when a segment is packed, or given up for good. */
   readonly onIngested?: ((job: IngestJob) => Promise<void>) | undefined
+  /** Told of each job that failed for good: its agent hears no more than a code. */
+  readonly onFailed?: ((line: string) => void) | undefined
 }
 
 /** Takes jobs from the queues and does them: ingest in a pool of threads, commits a few at a time. */
 export class JobWorkers {
   readonly #ingest: Ingest
   readonly #workers: Worker[] = []
+  readonly #onFailed: JobWorkersOptions['onFailed']
 
   constructor(options: JobWorkersOptions) {
     this.#ingest = new Ingest(options.threads)
+    this.#onFailed = options.onFailed
     if (options.roles.has('ingest')) this.#startIngest(options)
     if (options.roles.has('commit')) this.#startCommit(options)
   }
@@ -53,8 +57,8 @@ export class JobWorkers {
       }
     }
     // One job more than there are threads: while its pack is being stored, no thread waits.
-    this.#workers.push(startWorker(places.own, handOverQueue, threads + 1, work))
-    if (staged !== undefined) this.#workers.push(startWorker(places.shared, stagedQueue, threads + 1, work))
+    this.#start(places.own, handOverQueue, threads + 1, work)
+    if (staged !== undefined) this.#start(places.shared, stagedQueue, threads + 1, work)
   }
 
   #startCommit({ tenants, places, staged, commitsAtOnce, clock }: JobWorkersOptions): void {
@@ -69,7 +73,15 @@ export class JobWorkers {
         throw new DelayedError()
       }
     }
-    this.#workers.push(startWorker(places.shared, commitQueue, commitsAtOnce, work))
+    this.#start(places.shared, commitQueue, commitsAtOnce, work)
+  }
+
+  #start(place: QueuePlace, name: string, concurrency: number, work: Work): void {
+    const worker = startWorker(place, name, concurrency, work)
+    worker.on('failed', (job, error) => {
+      if (job !== undefined && hasFailedForGood(job, error)) this.#onFailed?.(failureLine(name, job, error))
+    })
+    this.#workers.push(worker)
   }
 
   /** Lets running jobs end, then stops. */
@@ -79,12 +91,20 @@ export class JobWorkers {
   }
 }
 
-function startWorker(
-  { address, prefix }: QueuePlace,
-  name: string,
-  concurrency: number,
-  work: (job: Job, token: string | undefined) => Promise<unknown>,
-): Worker {
+type Work = (job: Job, token: string | undefined) => Promise<unknown>
+
+function hasFailedForGood(job: Job, error: Error): boolean {
+  return error instanceof UnrecoverableError || job.attemptsMade >= (job.opts.attempts ?? 1)
+}
+
+function failureLine(queue: string, { data }: Job, error: Error): string {
+  const { code, message } = fromJobError(error)
+  const { tenant, set, session, segment } = data as Partial<IngestJob>
+  const what = segment === undefined ? '' : `segment ${String(segment)} of `
+  return `${queue}: ${what}session ${String(session)} of set ${String(set)}, tenant ${String(tenant)}: ${code}: ${message}`
+}
+
+function startWorker({ address, prefix }: QueuePlace, name: string, concurrency: number, work: Work): Worker {
   const worker = new Worker(
     name,
     async (job, token) => {

@@ -89,6 +89,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     clock,
     commitsAtOnce: isAlone ? 1 : commitsAtOnceMax,
     onIngested,
+    // Alone, whoever started the run hears it anyway.
+    onFailed: isAlone ? undefined : onNote,
   })
   const maintenance = isAlone
     ? tenants.all.map((repository) => new BackgroundSweep({ repository, clock, signal, onNote }))

@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs'
-import { rootCertificates } from 'node:tls'
+import { createSecureContext, getCACertificates, rootCertificates } from 'node:tls'
 import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
 import { httpAgents, type HttpAgents } from '@strata/shared/store/http-transfer.ts'
 
 export interface ConnectionOptions {
-  /** PEM certificates of an authority of one's own, trusted beside those that everybody trusts. */
+  /** PEM certificates of an authority of one's own, trusted beside those of Node and of this machine. */
   readonly caPath?: string | undefined
   /** `http://` or `https://` URL; with user and password where it wants them. */
   readonly proxy?: string | undefined
@@ -15,8 +15,9 @@ export function openConnections({ caPath, proxy }: ConnectionOptions): HttpAgent
   if (proxy !== undefined && !/^https?:$/.test(URL.canParse(proxy) ? new URL(proxy).protocol : '')) {
     throw new StrataError('E_CONFIGURATION', 'the proxy is no http:// or https:// URL')
   }
+  const own = caPath === undefined ? [] : [readCertificates(caPath)]
   return httpAgents({
-    ...(caPath === undefined ? {} : { ca: [...rootCertificates, readCertificates(caPath)] }),
+    trust: () => createSecureContext({ ca: [...rootCertificates, ...getCACertificates('system'), ...own] }),
     ...(proxy === undefined ? {} : { proxyEnv: { HTTP_PROXY: proxy, HTTPS_PROXY: proxy } }),
   })
 }

@@ -11,6 +11,7 @@ export function errorOfAnswer(what: string, status: number, body: Uint8Array, wa
   if (document === undefined) {
     const message = `${what}: status ${String(status)}`
     if (status === 429 || status === 503) return new StrataError('E_SERVICE_BUSY', message, { details })
+    if (status === 407) return refusedByProxy(what, status)
     if (status >= 500) return new StrataError('E_SERVICE_UNREACHABLE', message)
     return new StrataError('E_SERVICE_ANSWER', `${message}, and no reason that Strata gives`)
   }
@@ -20,6 +21,10 @@ export function errorOfAnswer(what: string, status: number, body: Uint8Array, wa
   }
   const { code, message, hint } = document
   return new StrataError('E_SERVICE_REFUSED', `${what}: ${code}: ${message}`, { hint })
+}
+
+export function refusedByProxy(what: string, status: number, cause?: unknown): StrataError {
+  return new StrataError('E_SERVICE_PROXY', `${what}: the proxy answers with status ${String(status)}`, { cause })
 }
 
 interface ErrorText {

@@ -8,7 +8,7 @@ import { pathOf, protocolHeader, protocolVersion, type AnswerOf, type Route } fr
 import { withIdleLimit, type HttpAgents } from '@strata/shared/store/http-transfer.ts'
 import { exchange } from '../http/exchange.ts'
 import { filePieces } from '../http/file-pieces.ts'
-import { errorOfAnswer, retryAfterMs } from './answers.ts'
+import { errorOfAnswer, refusedByProxy, retryAfterMs } from './answers.ts'
 import { isOfCertificate } from './certificate-errors.ts'
 import { Patience } from './patience.ts'
 import { readEvents, type ServerEvent } from './server-events.ts'
@@ -55,7 +55,7 @@ type Read<Result> = (response: IncomingMessage, progress: () => void) => Promise
  * Asks the service, over HTTP. What fails on its way, or is told to wait, is tried again until the service has been away
  * for too long; every request may be repeated, each time with a token of its own.
  *
- * Errors: E_SERVICE_UNREACHABLE, E_SERVICE_CERTIFICATE, E_SERVICE_BUSY, E_SERVICE_ANSWER, E_INTERRUPTED, and those that
+ * Errors: E_SERVICE_UNREACHABLE, E_SERVICE_CERTIFICATE, E_SERVICE_PROXY, E_SERVICE_BUSY, E_SERVICE_ANSWER, E_INTERRUPTED, and those that
  * the service tells.
  */
 export class ServiceClient {
@@ -177,6 +177,11 @@ export class ServiceClient {
     if (isOfCertificate(reason)) {
       const message = `${what(route)}: the certificate of ${this.#options.address} is not trusted (${reason})`
       return new StrataError('E_SERVICE_CERTIFICATE', message, { cause: error })
+    }
+    // Of its answer to CONNECT.
+    const { statusCode } = error as { statusCode?: number }
+    if (reason === 'ERR_PROXY_TUNNEL' && statusCode !== undefined && statusCode < 500) {
+      return refusedByProxy(what(route), statusCode, error)
     }
     const message = `${what(route)}: ${this.#options.address} does not answer (${reason})`
     return new StrataError('E_SERVICE_UNREACHABLE', message, { cause: error })

@@ -29,6 +29,7 @@ import {
   samePack,
   sessionEndName,
   sessionName,
+  sessionOverName,
   sessionObjectsPrefix,
   sessionPlaceOf,
   tenantKeysName,
@@ -60,6 +61,7 @@ test('names and contexts are those of docs/format.md', () => {
   assert.equal(tenantSessionsPrefix(place.tenant), `tenants/${t}/sessions/`, changed)
   assert.equal(sessionName(place, place.session), `tenants/${t}/sessions/${s}/${x}/open`, changed)
   assert.equal(sessionEndName(place, place.session), `tenants/${t}/sessions/${s}/${x}/end`, changed)
+  assert.equal(sessionOverName(place, place.session), `tenants/${t}/sessions/${s}/${x}/over`, changed)
   for (const folder of ['endpoints', 'tokens', 'token-uses', 'claims'] as const) {
     assert.equal(registryPrefix({ ...place, folder }), `tenants/${t}/${folder}/`, changed)
     assert.equal(registryDocumentName({ ...place, folder }, x, 3), `tenants/${t}/${folder}/${x}/00000003`, changed)
@@ -89,6 +91,7 @@ test('all of them can name objects, the longest included', () => {
     manifestName(place, pointsPerSetMax),
     sessionName(place, place.session),
     sessionEndName(place, place.session),
+    sessionOverName(place, place.session),
     ...registryFolders.map((folder) => registryDocumentName({ ...place, folder }, x, registryVersionsMax)),
     packName(place, 'data', longest),
     packName(place, 'map', longest),
@@ -174,6 +177,7 @@ test('a document of a session tells by its name whose it is, and nothing else do
   const found = { set: place.set, session: place.session }
   assert.deepEqual(sessionPlaceOf(place.tenant, sessionName(place, place.session)), { ...found, document: 'open' })
   assert.deepEqual(sessionPlaceOf(place.tenant, sessionEndName(place, place.session)), { ...found, document: 'end' })
+  assert.deepEqual(sessionPlaceOf(place.tenant, sessionOverName(place, place.session)), { ...found, document: 'over' })
   // A sweep relies on it.
   assert.ok(sessionEndName(place, place.session) < sessionName(place, place.session))
   const others = ['', s, `${s}/${x}`, `${s}/open`, `${s}/${x}/open.old`, `${s}/${x}/open/x`, `${s}/x/end`, `x/${x}/end`]

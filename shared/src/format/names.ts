@@ -97,16 +97,23 @@ export function sessionEndName(place: SetPlace, session: SessionId): string {
   return `${sessionPrefix(place)}${session}/end`
 }
 
+export type SessionDocumentName = 'open' | 'end' | 'over'
+
+/** The session's document, once it is over and has no point. */
+export function sessionOverName(place: SetPlace, session: SessionId): string {
+  return `${sessionPrefix(place)}${session}/over`
+}
+
 /** Set and session of a session's document, by its name; undefined for whatever else may lie there. */
 export function sessionPlaceOf(
   tenant: TenantId,
   name: string,
-): { set: SetId; session: SessionId; document: 'open' | 'end' } | undefined {
+): { set: SetId; session: SessionId; document: SessionDocumentName } | undefined {
   const prefix = tenantSessionsPrefix(tenant)
   if (!name.startsWith(prefix)) return undefined
   const [set = '', session = '', document, more] = name.slice(prefix.length).split('/')
   if (!isId(set) || !isId(session) || more !== undefined) return undefined
-  if (document !== 'open' && document !== 'end') return undefined
+  if (document !== 'open' && document !== 'end' && document !== 'over') return undefined
   return { set: asId<SetId>(set), session: asId<SessionId>(session), document }
 }
 

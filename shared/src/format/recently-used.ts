@@ -25,6 +25,16 @@ export class RecentlyUsed<K, V> {
     return value
   }
 
+  /** What is at hand; it does not count as used. */
+  peek(key: K): V | undefined {
+    return this.#values.get(key)
+  }
+
+  set(key: K, value: V): void {
+    this.delete(key)
+    this.get(key, () => value)
+  }
+
   delete(key: K): void {
     this.#values.delete(key)
   }

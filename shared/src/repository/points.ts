@@ -144,6 +144,15 @@ export async function latestSequence(repository: Repository, set: SetId, after =
   return last
 }
 
+/** The same for whoever remembers a number of the set: one request, unless `remembered` is not there (any more). */
+export async function latestSequenceFrom(repository: Repository, set: SetId, remembered: number): Promise<number> {
+  if (remembered > 1) {
+    const last = await latestSequence(repository, set, remembered - 1)
+    if (last >= remembered) return last
+  }
+  return await latestSequence(repository, set)
+}
+
 /** The full that `point`'s chain began with. */
 export async function fullOf(repository: Repository, point: Point): Promise<Point> {
   const { full } = point.manifest

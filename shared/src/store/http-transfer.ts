@@ -1,6 +1,7 @@
 import { Agent as HttpAgent } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
 import { Readable } from 'node:stream'
+import type { SecureContext } from 'node:tls'
 import { storeConnectTimeoutMs, storeRequestsInFlightMax, uploadPieceBytesMax } from '../limits.ts'
 
 /** What the two cloud stores share in moving bytes: connections, limits on requests under way and on idleness. */
@@ -102,21 +103,33 @@ export interface HttpAgents {
 }
 
 export interface HttpAgentOptions {
-  /** Certificates that servers' are checked with, in place of the usual ones. */
-  readonly ca?: readonly string[]
+  /** What servers' certificates are checked with, in place of the usual; asked for once, with the first that has one. */
+  readonly trust?: () => SecureContext
   /** As in the environment: which proxy for which requests. */
   readonly proxyEnv?: { readonly HTTP_PROXY: string; readonly HTTPS_PROXY: string }
 }
 
 /** Connections are kept for the next request. One that cannot be made within `storeConnectTimeoutMs` is given up. */
-export function httpAgents({ ca, proxyEnv }: HttpAgentOptions = {}): HttpAgents {
+export function httpAgents({ trust, proxyEnv }: HttpAgentOptions = {}): HttpAgents {
   const options = {
     keepAlive: true,
     maxSockets: storeRequestsInFlightMax,
-    ...(ca === undefined ? {} : { ca: [...ca] }),
     ...(proxyEnv === undefined ? {} : { proxyEnv }),
   }
-  return { http: withConnectLimit(new HttpAgent(options)), https: withConnectLimit(new HttpsAgent(options)) }
+  const https = withConnectLimit(new HttpsAgent(options))
+  return { http: withConnectLimit(new HttpAgent(options)), https: trust === undefined ? https : trusting(https, trust) }
+}
+
+function trusting(agent: HttpsAgent, trust: () => SecureContext): HttpsAgent {
+  let context: SecureContext | undefined
+  const connect = agent.createConnection.bind(agent)
+  agent.createConnection = (options, callback) => {
+    // One for all: it takes a tenth of a second to read some hundred certificates.
+    context ??= trust()
+    const trusted = { ...options, secureContext: context }
+    return connect(trusted, callback)
+  }
+  return agent
 }
 
 function withConnectLimit<Kind extends HttpAgent>(agent: Kind): Kind {

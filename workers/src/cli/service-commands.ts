@@ -40,7 +40,7 @@ function addAgentEnroll(agent: Command, run: Run): void {
     .requiredOption('--service <url>', 'address of the service')
     .option('--token <line>', 'the enrolment token (or STRATA_ENROLMENT_TOKEN)')
     .option('--name <name>', "the endpoint's name (default: the name of this machine)")
-    .option('--ca <path>', 'certificates to trust beside the usual ones, PEM')
+    .option('--ca <path>', 'certificates to trust beside those that this machine trusts, PEM')
     .option('--proxy <url>', 'proxy on the way to the service')
     .addHelpText('after', agentEnrollHelp)
     .action((options: EnrollOptions, command: Command) =>

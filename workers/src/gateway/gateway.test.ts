@@ -6,7 +6,7 @@ import { test, type TestContext } from 'node:test'
 import type { Clock } from '@strata/shared/clock.ts'
 import { StrataError } from '@strata/shared/errors.ts'
 import { decodeDocument } from '@strata/shared/format/document.ts'
-import { packName, sessionEndName, sessionName, type SessionPlace } from '@strata/shared/format/names.ts'
+import { manifestName, packName, sessionEndName, sessionName, type SessionPlace } from '@strata/shared/format/names.ts'
 import { sessionType, type Session } from '@strata/shared/format/session.ts'
 import { sendingsPerSegmentMax } from '@strata/shared/limits.ts'
 import type { SessionInfo } from '@strata/shared/protocol/uplink.ts'
@@ -181,10 +181,61 @@ test('a session that others have made a point of is no open one, whatever a gate
   const info = await gateway.open(zeroSession, 'a'.repeat(32))
   const ref = { set: info.set, session: info.session }
   assert.equal((await gateway.state(ref, 0)).state, 'open')
-  await gateway.end(ref, endOfZeroSession(info))
+  await gateway.end(ref, 0, endOfZeroSession(info))
   assert.equal((await gateway.state(ref, 0)).state, 'ended')
   await runCommit(repository, { tenant: repository.tenant, ...ref, after: 0 }, undefined)
   assert.equal((await gateway.state(ref, 0)).state, 'committed')
+})
+
+test('an end may be repeated when the point was made; and nothing comes of one for a session that was given up', async () => {
+  const { repository } = makeTestRepository()
+  const gateway = localGateway(repository, {} as unknown as JobQueues, patientClock)
+  const elsewhere = localGateway(repository, {} as unknown as JobQueues, patientClock)
+  const made = await gateway.open(zeroSession, 'a'.repeat(32))
+  await gateway.end(made, 0, endOfZeroSession(made))
+  const { tenant, set, session } = placeOf(repository, made)
+  await runCommit(repository, { tenant, set, session, after: 0 }, undefined)
+  for (const any of [gateway, elsewhere]) {
+    await any.end(made, 0, endOfZeroSession(made))
+    assert.equal((await any.setOf(made, 0)).setName, zeroSession.setName)
+  }
+  const given = await gateway.open(zeroSession, 'b'.repeat(32))
+  await elsewhere.abandon(given)
+  for (const any of [gateway, elsewhere]) {
+    await assert.rejects(any.end(given, 1, endOfZeroSession(given)), { code: 'E_SESSION_UNKNOWN' })
+  }
+  for (const info of [made, given]) {
+    const name = sessionEndName(placeOf(repository, info), info.session)
+    assert.equal(await repository.store.head(name), undefined)
+  }
+})
+
+test('a set that this gateway has seen is listed from its newest number on, and as a whole where that is gone', async () => {
+  const made = makeTestRepository()
+  const starts: (number | undefined)[] = []
+  const list: ObjectStore['list'] = (prefix, options) => {
+    starts.push(options?.startAfter === undefined ? undefined : Number(options.startAfter.split('/').at(-1)))
+    return made.store.list(prefix, options)
+  }
+  const repository = new Repository(storeWith(made.store, { list }), made.repository.ingestKeys, seededRandom('seen'))
+  const gateway = localGateway(repository, {} as unknown as JobQueues, patientClock)
+  const opened = async (attempt: string): Promise<SessionInfo & { starts: typeof starts }> => {
+    starts.length = 0
+    const info = await gateway.open({ ...zeroSession, kind: 'full' }, attempt.repeat(32))
+    return { ...info, starts: [...starts] }
+  }
+  for (const [index, attempt] of ['a', 'b', 'c', 'd'].entries()) {
+    const info = await opened(attempt)
+    assert.deepEqual([info.sequenceAtOpen, info.starts], [index, [index > 2 ? index - 2 : undefined]])
+    const { tenant, set, session } = placeOf(repository, info)
+    await gateway.end(info, index, endOfZeroSession(info))
+    await runCommit(repository, { tenant, set, session, after: index }, undefined)
+  }
+  const { set, starts: last } = await opened('e')
+  assert.deepEqual(last, [2])
+  for (const sequence of [3, 4]) await made.store.delete(manifestName(repository.placeOf(set), sequence))
+  const again = await opened('f')
+  assert.deepEqual([again.sequenceAtOpen, again.starts], [2, [3, undefined]])
 })
 
 test('a segment may be handed over as often as an outage of Redis wants it, and not too often else', async () => {

@@ -4,13 +4,16 @@ import { concatBytes } from '@strata/shared/format/bytes.ts'
 import { encodeDocument } from '@strata/shared/format/document.ts'
 import { keptWarnings, type Warning } from '@strata/shared/format/manifest.ts'
 import { sessionEndName, sessionName, type SessionPlace } from '@strata/shared/format/names.ts'
+import { RecentlyUsed } from '@strata/shared/format/recently-used.ts'
 import { misfit } from '@strata/shared/format/schema.ts'
 import { sessionEndType, sessionType, type Session, type SessionEnd } from '@strata/shared/format/session.ts'
 import {
   abandonMsMax,
   clockSkewWarnMs,
   disksPerSetMax,
+  gatewaySetsKeptMax,
   pageEntriesMax,
+  publishedSearchMax,
   segmentsPerSessionMax,
   sendingsPerSegmentMax,
   sessionLifeMs,
@@ -27,14 +30,14 @@ import { readingBase } from '@strata/shared/repository/base-errors.ts'
 import { baseOf, latestSequence, readPoint } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { requireSetName } from '@strata/shared/set-name.ts'
-import { asId, idBytes, idFromBytes, type ChainId } from '@strata/shared/types.ts'
+import { asId, idBytes, idFromBytes, type ChainId, type SetId } from '@strata/shared/types.ts'
 import { findPublished, type CommitResult } from '../commit/commit-session.ts'
 import { endsWithin } from '../ends-within.ts'
 import { removeSessionObjects } from '../maintain/sweep/remove-session-objects.ts'
 import { giveUpSession } from '../maintain/sweep/sweep-sessions.ts'
 import { cutHistory } from './cut-history.ts'
 import type { JobQueues } from './job-queues.ts'
-import { LiveSessions, type LiveSession, type SessionRef } from './live-sessions.ts'
+import { LiveSessions, unknownSession, type LiveSession, type SessionRef } from './live-sessions.ts'
 import { PolicyDirectory } from './policy-directory.ts'
 import { planSession, type SessionPlan } from './plan-session.ts'
 
@@ -74,6 +77,8 @@ export class Gateway {
   readonly #segmentBytesMax: number
   readonly #isAlone: boolean
   readonly #sessions: LiveSessions
+  /** The newest number of each set, when it was last looked at. */
+  readonly #newest = new RecentlyUsed<SetId, number>(gatewaySetsKeptMax)
 
   constructor({ repository, queues, clock, segmentBytesMax, isAlone }: GatewayParts) {
     this.repository = repository
@@ -91,7 +96,8 @@ export class Gateway {
     const setName = requireSetName(request.setName)
     const set = repository.setIdOf(setName)
     const session = repository.sessionIdOf(set, attempt)
-    const plan = await planSession(repository, request)
+    const plan = await planSession(repository, request, this.#newest.peek(set) ?? 0)
+    this.#newest.set(set, plan.sequence)
     const chain =
       plan.base === null ? idFromBytes<ChainId>(repository.random(idBytes)) : asId<ChainId>(plan.base.manifest.chain)
     const place: SessionPlace = { ...repository.placeOf(set), chain, session }
@@ -152,7 +158,20 @@ export class Gateway {
     }
   }
 
-  /** `after`: the set's newest number when the session was opened. E_SESSION_UNKNOWN. */
+  /**
+   * Whose session it is, or was before it became a point. `after`: the set's newest number when it was opened.
+   * E_SESSION_UNKNOWN.
+   */
+  async setOf(ref: SessionRef, after: number): Promise<Pick<Session, 'setName'>> {
+    try {
+      return (await this.find(ref)).document
+    } catch (error) {
+      if (!hasCode(error, 'E_SESSION_UNKNOWN')) throw error
+      return (await this.#published(ref, after, error)).manifest
+    }
+  }
+
+  /** `after`: as above. E_SESSION_UNKNOWN. */
   async state(ref: SessionRef, after: number): Promise<SessionState> {
     try {
       const live = await this.find(ref)
@@ -229,10 +248,14 @@ export class Gateway {
     await this.#queues.stage(job, priority)
   }
 
-  /** Takes note that everything was sent; from now on the point can be made, with or without the agent. */
-  async end(ref: SessionRef, request: FinishRequest): Promise<void> {
+  /**
+   * Takes note that everything was sent; from now on the point can be made, with or without the agent. A repeat, with the
+   * point made meanwhile, changes nothing. `after`: the set's newest number when the session was opened.
+   */
+  async end(ref: SessionRef, after: number, request: FinishRequest): Promise<void> {
     const { repository } = this
-    const live = await this.find(ref)
+    const live = await this.#openOrPublished(ref, after)
+    if (live === undefined) return
     const { place } = live
     const document: SessionEnd = {
       strata: 'session-end',
@@ -281,6 +304,7 @@ export class Gateway {
       committed = await this.#published(ref, after, error)
     }
     this.#sessions.forget(ref)
+    this.#newest.set(ref.set, committed.manifest.sequence)
     const point = committedPoint(committed)
     return { ...point, warnings: [...point.warnings, ...untidy] }
   }
@@ -308,9 +332,25 @@ export class Gateway {
     await Promise.allSettled(live.underWay)
     if (!this.#isAlone) {
       await giveUpSession(this.repository, place.set, place.session)
-    } else if (!live.ended && (await removeSessionObjects(store, place))) {
-      // `open` last: while anything is left, the sweeper finds it by that.
+    } else if (!live.ended) {
+      await removeSessionObjects(store, place)
+      // Last: while anything is left, the sweeper finds it by that.
       await store.delete(sessionName(place, place.session))
+    }
+  }
+
+  /** undefined: it has become a point. */
+  async #openOrPublished(ref: SessionRef, after: number): Promise<LiveSession | undefined> {
+    try {
+      const live = await this.find(ref)
+      // It may have been cleared away with all of the session: what this gateway knows of it may be old.
+      if ((await this.repository.store.head(sessionName(live.place, ref.session))) !== undefined) return live
+      throw unknownSession(ref)
+    } catch (error) {
+      if (!hasCode(error, 'E_SESSION_UNKNOWN')) throw error
+      this.#sessions.forget(ref)
+      await this.#published(ref, after, error)
+      return undefined
     }
   }
 
@@ -324,7 +364,7 @@ export class Gateway {
   /** E_SESSION_UNKNOWN: it was given up. */
   async #findPublished({ set, session }: SessionRef, after: number): Promise<CommitResult | undefined> {
     const latest = await latestSequence(this.repository, set, after)
-    return await findPublished(this.repository, set, session, after, latest)
+    return await findPublished(this.repository, set, session, after, Math.min(latest, after + publishedSearchMax))
   }
 }
 

@@ -3,7 +3,7 @@ import { chainPointsMax } from '@strata/shared/limits.ts'
 import type { OpenRequest } from '@strata/shared/protocol/uplink.ts'
 import { readingBase } from '@strata/shared/repository/base-errors.ts'
 import { PointMap } from '@strata/shared/repository/point-map.ts'
-import { fullOf, latestPoint, latestSequence, type Point } from '@strata/shared/repository/points.ts'
+import { fullOf, latestPoint, latestSequenceFrom, type Point } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { describeNewDisks, judgeDisks } from './disk-rules.ts'
 
@@ -18,10 +18,14 @@ export interface SessionPlan {
   readonly warnings: readonly Warning[]
 }
 
-/** docs/decisions/0004-when-a-chain-ends.md. */
-export async function planSession(repository: Repository, request: OpenRequest): Promise<SessionPlan> {
+/** docs/decisions/0004-when-a-chain-ends.md. `remembered`: a number that the set had when it was last looked at, or 0. */
+export async function planSession(
+  repository: Repository,
+  request: OpenRequest,
+  remembered: number,
+): Promise<SessionPlan> {
   const set = repository.setIdOf(request.setName)
-  const sequence = await latestSequence(repository, set)
+  const sequence = await latestSequenceFrom(repository, set, remembered)
   if (request.kind === 'full') return newChain(request, sequence, [])
   const latest = await readingBase(latestPoint(repository, set, sequence))
   if (latest === undefined) {

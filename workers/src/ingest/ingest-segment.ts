@@ -10,7 +10,6 @@ import type { Repository } from '@strata/shared/repository/repository.ts'
 import { ThreadPool } from '@strata/shared/threads/pool.ts'
 import { asId, type ChainId, type SessionId, type SetId } from '@strata/shared/types.ts'
 import type { SegmentAnswer, SegmentTask } from './ingest-thread.ts'
-import { removeIfLate } from './late-pack.ts'
 import { packRoomBytes } from './pack-room.ts'
 import { SessionKeys } from './session-keys.ts'
 
@@ -77,8 +76,6 @@ export class Ingest {
       if ('error' in answer) throw errorFromDocument(answer.error)
       const { packBytes } = answer
       await repository.store.put(name, [new Uint8Array(room, 0, packBytes)], { ifAbsent: true })
-      // On one machine a session is given up when its segments are packed, or gone.
-      if (sealed) await removeIfLate(repository, place, document.sequenceAtOpen, name)
       return { packBytes }
     } finally {
       this.#rooms.push(room)

@@ -31,10 +31,10 @@ export class LocalSessions {
   }
 
   async finish(ref: SessionRef, request: FinishRequest): Promise<CommittedPoint> {
-    const { document } = await this.gateway.find(ref)
-    await this.gateway.end(ref, request)
+    const { sequenceAtOpen } = (await this.gateway.find(ref)).document
+    await this.gateway.end(ref, sequenceAtOpen, request)
     this.#finishes += 1
-    const point = await this.gateway.outcome(ref, document.sequenceAtOpen, this.#finishes)
+    const point = await this.gateway.outcome(ref, sequenceAtOpen, this.#finishes)
     await this.#forget(ref)
     return point
   }

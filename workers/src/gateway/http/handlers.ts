@@ -116,16 +116,15 @@ export function handlersOf({ gatewayOf, intake }: HandlerParts): Handlers {
       const gateway = await of(call)
       const ref = refOf(call)
       const request = call.body as WireEndRequest
-      const { state } = await requireOwn(call, ref, () => gateway.state(ref, request.after))
-      // Else the answer to an earlier request was lost, and the point made meanwhile.
-      if (state !== 'committed') await gateway.end(ref, fromWireEnd(request))
+      await requireOwn(call, ref, () => gateway.setOf(ref, request.after))
+      await gateway.end(ref, request.after, fromWireEnd(request))
       await intake.forget(ref)
     },
     events: async (call) => {
       const gateway = await of(call)
       const ref = refOf(call)
       const { after, attempt } = call.query as { after: number; attempt: string }
-      await requireOwn(call, ref, () => gateway.state(ref, after))
+      await requireOwn(call, ref, () => gateway.setOf(ref, after))
       return outcomeEvents(gateway, ref, after, Number(attempt))
     },
     abandon: async (call) => {

@@ -1,32 +1,22 @@
 import { StrataError } from '@strata/shared/errors.ts'
 import { sessionObjectsPrefix, type SessionPlace } from '@strata/shared/format/names.ts'
-import { sweepDeletesInFlightMax, sweepListingsMax } from '@strata/shared/limits.ts'
+import { sweepDeletesInFlightMax } from '@strata/shared/limits.ts'
 import { mapConcurrently } from '@strata/shared/repository/concurrency.ts'
 import type { ObjectStore } from '@strata/shared/store/object-store.ts'
 
-/**
- * Removes all packs and page packs of a session that has no point and will have none. Lists again until nothing is
- * there: a worker may have been storing one meanwhile. False: workers went on storing; some are left.
- */
+/** Removes all packs and page packs of a session that has no point and will have none. Gives their number. */
 export async function removeSessionObjects(
   store: ObjectStore,
   place: SessionPlace,
   signal?: AbortSignal,
-): Promise<boolean> {
-  for (let listing = 1; listing <= sweepListingsMax; listing += 1) {
-    const removed = mapConcurrently(
-      store.list(sessionObjectsPrefix(place)),
-      sweepDeletesInFlightMax,
-      async (object) => {
-        requireGoingOn(signal)
-        await store.delete(object.name)
-      },
-    )
-    let count = 0
-    for await (const _ of removed) count += 1
-    if (count === 0) return true
-  }
-  return false
+): Promise<number> {
+  const removed = mapConcurrently(store.list(sessionObjectsPrefix(place)), sweepDeletesInFlightMax, async (object) => {
+    requireGoingOn(signal)
+    await store.delete(object.name)
+  })
+  let count = 0
+  for await (const _ of removed) count += 1
+  return count
 }
 
 /** Between two steps of a sweep, each of which leaves things so that another sweep goes on with them. */

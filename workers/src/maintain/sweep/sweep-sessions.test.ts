@@ -2,12 +2,18 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { StrataError } from '@strata/shared/errors.ts'
 import { sealBox } from '@strata/shared/format/box.ts'
-import { manifestName, sessionEndName, sessionName, tenantSessionsPrefix } from '@strata/shared/format/names.ts'
+import { encodeDocument } from '@strata/shared/format/document.ts'
+import {
+  manifestName,
+  sessionEndName,
+  sessionName,
+  sessionOverName,
+  tenantSessionsPrefix,
+} from '@strata/shared/format/names.ts'
 import { sessionType } from '@strata/shared/format/session.ts'
-import { sweepListingsMax } from '@strata/shared/limits.ts'
+import { sessionLateMs } from '@strata/shared/limits.ts'
 import { isReadable, isVoid } from '@strata/shared/repository/points.ts'
-import { storeWith } from '@strata/shared/testing/store-with.ts'
-import { makeTestRepository, standingClock, type TestRepository } from '@strata/shared/testing/test-repository.ts'
+import { makeTestRepository, type TestRepository } from '@strata/shared/testing/test-repository.ts'
 import {
   assertComplete,
   assertDecided,
@@ -24,11 +30,10 @@ import {
   sendAll,
   sentSession,
   sweep,
-  through,
 } from '../../testing/dead-sessions.ts'
 import type { Around } from '../../testing/stepped-store.ts'
 import { TestSession } from '../../testing/test-session.ts'
-import { sweepSessions } from './sweep-sessions.ts'
+import { giveUpSession } from './sweep-sessions.ts'
 
 // ── what becomes of a session ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -45,8 +50,10 @@ test('a dead session is given a void, and all that it has stored goes', async ()
     [strata, version, sequence, previous, createdAt],
     ['void', 1, 1, null, new Date(overMs).toISOString()],
   )
-  assert.deepEqual(await objects(test), [manifestName(session.place, 1)])
+  const number = manifestName(session.place, 1)
+  assert.deepEqual(await objects(test), [number, sessionOverName(session.place, session.id)])
   assert.deepEqual(await sweep(test), nothing)
+  assert.deepEqual(await objects(test), [number])
 })
 
 test('of a session that has become a point only the documents go', async () => {
@@ -111,7 +118,7 @@ test('several sets and sessions, dead and alive, are told apart', async () => {
   for (const { id, place } of dead) {
     assert.deepEqual(
       after.filter((name) => name.includes(id)),
-      [],
+      [sessionOverName(place, id)],
       `session ${id} in ${place.set}`,
     )
   }
@@ -287,57 +294,58 @@ test('a store that is away ends the sweep', async () => {
 
 // ── workers and sessions that go on ────────────────────────────────────────────────────────────────────────────────
 
-test('a pack that is stored while the packs are removed goes too', async () => {
+/** Given up while a pack is stored just before request number `step`. @returns how many requests that took */
+async function giveUpWithPackAt(step: number): Promise<number> {
   const test = makeTestRepository()
   const session = await sentSession(test, 1)
-  let stored = 0
-  const around: Around = async (request) => {
-    const result = await request()
-    const isRemoving = ofSession(await objects(test, 'chains/'), session).length < 2
-    if (isRemoving && stored < 2) {
-      stored += 1
-      await session.pack(stored, [{ block: 1, content: 'late' }], { attempt: 'b000000000000000' })
-    }
-    return result
-  }
-  assert.deepEqual(await sweep(test, { around }), { ...nothing, cleared: 1 })
-  assert.equal(stored, 2)
-  assert.deepEqual(ofSession(await objects(test), session), [])
-})
-
-test('a worker that goes on storing does not keep the sweep for ever: the session stays for the next one', async () => {
-  const test = makeTestRepository()
-  const session = await sentSession(test, 1)
-  let stored = 0
-  let isStoring = true
-  const store = storeWith(test.store, {
-    now: () => Promise.resolve(overMs),
-    delete: async (name) => {
-      await test.store.delete(name)
-      stored += 1
-      if (isStoring) await session.pack(stored, [{ block: 1, content: 'late' }], { attempt: 'b000000000000000' })
-    },
+  let requests = 0
+  const stepped = seenBy(test, async (request) => {
+    requests += 1
+    if (requests === step) await session.pack(7, [{ block: 1, content: 'late' }], { attempt: 'b000000000000000' })
+    return await request()
   })
-  const repository = through(test, store, 0)
-  const options = { repository, clock: { ...standingClock, nowMs: () => overMs } }
-  assert.deepEqual(await sweepSessions(options), { ...nothing, kept: 1 })
-  assert.ok(stored >= sweepListingsMax)
-  assert.ok(await test.store.head(sessionName(session.place, session.id)))
-  await assert.rejects(session.commit(), { code: 'E_SESSION_UNKNOWN' })
-  isStoring = false
-  assert.deepEqual(await sweepSessions(options), { ...nothing, cleared: 1 })
-  assert.deepEqual(await owners(test), [`void of ${session.id}`])
-  assert.deepEqual(ofSession(await objects(test), session), [])
+  await giveUpSession(stepped, session.place.set, session.id)
+  assert.deepEqual(await sweep(test, { storeMs: openedMs + sessionLateMs - 1 }), nothing)
+  assert.ok(await test.store.head(sessionOverName(session.place, session.id)))
+  for (let sweeps = 1; sweeps <= 2; sweeps += 1) await sweep(test, { storeMs: openedMs + sessionLateMs })
+  assert.deepEqual(ofSession(await objects(test), session), [], `step ${String(step)} of ${String(requests)}`)
+  return requests
+}
+
+test('whenever a pack comes while its session is given up, a day later it is not there', async () => {
+  const requests = await giveUpWithPackAt(0)
+  for (let step = 1; step <= requests + 1; step += 1) await giveUpWithPackAt(step)
 })
 
-test("a pack that is stored after the sweep is nobody's, and makes no point", async () => {
+test('packs that are stored after the sweep make no point, and go a day later, as long as there are some', async () => {
   const test = makeTestRepository()
   const session = await sentSession(test, 1)
   await sweep(test)
-  await sendAll(session, 1)
-  await assert.rejects(session.commit(), { code: 'E_SESSION_UNKNOWN' })
+  for (let late = 0; late < 2; late += 1) {
+    await sendAll(session, 1)
+    await assert.rejects(session.commit(), { code: 'E_SESSION_UNKNOWN' })
+    await test.store.delete(sessionEndName(session.place, session.id))
+    assert.deepEqual(await sweep(test), nothing)
+    const over = sessionOverName(session.place, session.id)
+    assert.deepEqual(ofSession(await objects(test), session), [over])
+  }
   assert.deepEqual(await sweep(test), nothing)
-  assert.deepEqual(await owners(test), [`void of ${session.id}`])
+  assert.deepEqual(await objects(test), [manifestName(session.place, 1)])
+})
+
+test('a document that says that the session of a point is over has nothing of that point removed', async () => {
+  const test = makeTestRepository()
+  const session = await sentSession(test, 1)
+  const over = sessionOverName(session.place, session.id)
+  const { indexKeys } = test.repository
+  await test.store.put(over, [encodeDocument(sessionType, over, session.document, indexKeys, test.repository.nonce())])
+  await session.commit()
+  await forget(test, session)
+  const chains = await objects(test, 'chains/')
+  assert.deepEqual(await sweep(test), nothing)
+  assert.deepEqual(await objects(test, 'chains/'), chains)
+  assert.deepEqual(await objects(test, 'sessions/'), [])
+  await assertDecided(test, session)
 })
 
 test('a live session that meets the void of another takes the next number, and names its digest', async () => {

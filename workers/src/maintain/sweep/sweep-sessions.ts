@@ -1,16 +1,18 @@
 import type { Clock } from '@strata/shared/clock.ts'
 import { hasCode, StrataError, toStrataError } from '@strata/shared/errors.ts'
-import { decodeDocument, documentObjectBytesMax } from '@strata/shared/format/document.ts'
+import { decodeDocument, documentObjectBytesMax, encodeDocument } from '@strata/shared/format/document.ts'
 import {
   packsPrefix,
   sessionEndName,
   sessionName,
+  sessionOverName,
   sessionPlaceOf,
   tenantSessionsPrefix,
+  type SessionDocumentName,
   type SessionPlace,
 } from '@strata/shared/format/names.ts'
 import { sessionType, type Session } from '@strata/shared/format/session.ts'
-import { sessionLifeMs } from '@strata/shared/limits.ts'
+import { sessionLateMs, sessionLifeMs } from '@strata/shared/limits.ts'
 import { isVoid, latestSequence, type NumberEntry } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { asId, type ChainId, type SessionId, type SetId } from '@strata/shared/types.ts'
@@ -23,7 +25,9 @@ import { removeSessionObjects, requireGoingOn } from './remove-session-objects.t
  * 1. the session's number is looked for, and taken with a void where there is none: from then on no commit of it can
  *    publish a point;
  * 2. its packs go, where the number is a void; those of a point stay;
- * 3. `end` goes, and `open` last: as long as anything is left, the next sweep finds the session and goes on.
+ * 3. where it is a void, the session's document is kept as `over`;
+ * 4. `end` goes, and `open` last: as long as anything is left, the next sweep finds the session and goes on;
+ * 5. a day later whatever a worker has stored meanwhile, that had been stalled, goes as well, and `over` last.
  *
  * So any number of sweepers may run at once, and each may die anywhere.
  */
@@ -35,7 +39,7 @@ export interface SweepOptions {
 }
 
 export interface SweepResult {
-  /** Sessions without a point that are gone now, with all that they had stored. */
+  /** Sessions without a point that are over now; all that they had stored is gone. */
   readonly cleared: number
   /** Sessions that had become points: their documents are gone, and nothing else. */
   readonly published: number
@@ -55,7 +59,7 @@ export async function sweepSessions({ repository, clock, signal }: SweepOptions)
   for await (const found of sessionsOf(repository)) {
     requireGoingOn(signal)
     try {
-      counts[await new SessionSweep(repository, found, signal).run(clock)] += 1
+      counts[await new SessionSweep(repository, found, signal).run(found, clock)] += 1
     } catch (error) {
       const known = toStrataError(error)
       if (!isAboutOneSession(known)) throw known
@@ -67,12 +71,9 @@ export async function sweepSessions({ repository, clock, signal }: SweepOptions)
   return { cleared, published, kept, unreadable, problem }
 }
 
-/**
- * Gives a session up that is not over yet, as the sweep does with those that are. It stays as it is where it has become
- * a point; where a worker goes on storing, the sweep finds the rest.
- */
+/** Gives a session up that is not over yet, as the sweep does with those that are. One with a point stays as it is. */
 export async function giveUpSession(repository: Repository, set: SetId, session: SessionId): Promise<void> {
-  await new SessionSweep(repository, { set, session, openedMs: undefined }, undefined).giveUp()
+  await new SessionSweep(repository, { set, session }, undefined).giveUp()
 }
 
 /** Else it is the store's trouble, or ours: the other sessions would fare no better. */
@@ -80,58 +81,77 @@ function isAboutOneSession({ code, kind }: StrataError): boolean {
   return kind !== 'bug' && code !== 'E_INTERRUPTED' && !code.startsWith('E_STORE')
 }
 
-interface FoundSession {
+interface SessionRef {
   readonly set: SetId
   readonly session: SessionId
-  /** When `open` was written, by the store's clock; undefined: there is only an `end`. */
-  readonly openedMs: number | undefined
 }
 
-/** All sessions of a tenant that have a document left. `end` comes right before `open` in the order of the names. */
+/** `document`: what is left of it; `end` only where there is no `open`. */
+interface FoundSession extends SessionRef {
+  readonly document: SessionDocumentName
+  /** When that was written, by the store's clock. */
+  readonly writtenMs: number
+}
+
+/** What is left of all sessions of a tenant. `end` comes right before `open` in the order of the names. */
 async function* sessionsOf({ store, tenant }: Repository): AsyncGenerator<FoundSession> {
   let ended: FoundSession | undefined
   for await (const { name, modifiedMs } of store.list(tenantSessionsPrefix(tenant))) {
     const place = sessionPlaceOf(tenant, name)
     if (place === undefined) continue
-    const { set, session, document } = place
-    if (ended !== undefined && ended.session !== session) yield ended
-    ended = undefined
-    if (document === 'end') ended = { set, session, openedMs: undefined }
-    else yield { set, session, openedMs: modifiedMs }
+    const found = { ...place, writtenMs: modifiedMs }
+    if (ended !== undefined && !(found.document === 'open' && ended.session === found.session)) yield ended
+    ended = found.document === 'end' ? found : undefined
+    if (ended === undefined) yield found
   }
   if (ended !== undefined) yield ended
 }
 
 class SessionSweep {
   readonly #repository: Repository
-  readonly #found: FoundSession
+  readonly #ref: SessionRef
   readonly #signal: AbortSignal | undefined
   readonly #openName: string
   readonly #endName: string
+  readonly #overName: string
 
-  constructor(repository: Repository, found: FoundSession, signal: AbortSignal | undefined) {
+  constructor(repository: Repository, ref: SessionRef, signal: AbortSignal | undefined) {
     this.#repository = repository
-    this.#found = found
+    this.#ref = ref
     this.#signal = signal
-    const place = repository.placeOf(found.set)
-    this.#openName = sessionName(place, found.session)
-    this.#endName = sessionEndName(place, found.session)
+    const place = repository.placeOf(ref.set)
+    this.#openName = sessionName(place, ref.session)
+    this.#endName = sessionEndName(place, ref.session)
+    this.#overName = sessionOverName(place, ref.session)
   }
 
-  async run(clock: Clock): Promise<Outcome> {
-    const { openedMs } = this.#found
-    if (openedMs === undefined) return await this.#removeLoneEnd()
+  async run({ document, writtenMs }: FoundSession, clock: Clock): Promise<Outcome> {
+    if (document === 'end') return await this.#removeLoneEnd()
+    const ageMs = (await this.#repository.store.now()) - writtenMs
+    if (document === 'over') return ageMs < sessionLateMs ? 'gone' : await this.#removeLate()
     // Most sessions of a busy tenant are young, and the listing says so: none of them costs a request.
-    if ((await this.#repository.store.now()) - openedMs < sessionLifeMs) return 'kept'
-    const open = await this.#readOpen()
+    if (ageMs < sessionLifeMs) return 'kept'
+    const open = await this.#read(this.#openName)
     if (open === undefined) return 'gone'
     if (!(await this.#isOver(open, clock))) return 'kept'
     return await this.#end(open)
   }
 
   async giveUp(): Promise<Outcome> {
-    const open = await this.#readOpen()
+    const open = await this.#read(this.#openName)
     return open === undefined ? 'gone' : await this.#end(open)
+  }
+
+  async #removeLate(): Promise<Outcome> {
+    const { store } = this.#repository
+    const session = await this.#read(this.#overName)
+    if (session === undefined) return 'gone'
+    const isLate =
+      isVoid(await this.#ownNumber(session)) &&
+      (await removeSessionObjects(store, this.#place(session), this.#signal)) > 0
+    // Where there was something, there may be more: the next sweep looks again.
+    if (!isLate) await store.delete(this.#overName)
+    return 'gone'
   }
 
   async #end(open: Session): Promise<Outcome> {
@@ -149,13 +169,12 @@ class SessionSweep {
   }
 
   /** undefined: another sweeper was quicker, or the session came to its end. */
-  async #readOpen(): Promise<Session | undefined> {
+  async #read(name: string): Promise<Session | undefined> {
     const { store, indexKeys } = this.#repository
-    const name = this.#openName
     try {
       const bytes = await store.get(name, { bytesMax: documentObjectBytesMax })
       const open = decodeDocument(sessionType, name, bytes, indexKeys)
-      if (open.session === this.#found.session) return open
+      if (open.session === this.#ref.session) return open
     } catch (error) {
       if (hasCode(error, 'E_OBJECT_MISSING')) return undefined
       throw error
@@ -172,7 +191,7 @@ class SessionSweep {
   /** What the session ended with: a point that a commit has published, or a void. */
   async #ownNumber(open: Session): Promise<NumberEntry> {
     const repository = this.#repository
-    const { set, session } = this.#found
+    const { set, session } = this.#ref
     // A number that cannot be read may be the session's point.
     const search: NumberSearch = { repository, set, session, unreadable: 'refused' }
     const last = await latestSequence(repository, set, open.sequenceAtOpen)
@@ -191,17 +210,15 @@ class SessionSweep {
   }
 
   async #clear(open: Session): Promise<Outcome> {
-    // A worker that goes on storing is one that nobody has told yet: the next sweep finds the rest.
-    const { store } = this.#repository
-    if (!(await removeSessionObjects(store, this.#place(open), this.#signal))) return 'kept'
-    await this.#removeDocuments('cleared')
-    // One that was stored while `open` was still there: from now on whoever stores one removes it again.
+    const { store, indexKeys } = this.#repository
     await removeSessionObjects(store, this.#place(open), this.#signal)
-    return 'cleared'
+    const over = encodeDocument(sessionType, this.#overName, open, indexKeys, this.#repository.nonce())
+    await store.put(this.#overName, [over])
+    return await this.#removeDocuments('cleared')
   }
 
   #place({ chain }: Session): SessionPlace {
-    const { set, session } = this.#found
+    const { set, session } = this.#ref
     return { ...this.#repository.placeOf(set), chain: asId<ChainId>(chain), session }
   }
 
