@@ -221,6 +221,8 @@ export const storeConnectTimeoutMs = 15_000
 export const uploadGrantLifeMsMax = 3600_000
 /** How long the offset between the store's clock and ours is believed. */
 export const storeClockLifeMs = 60_000
+/** Directories of a store that need not be synced into those above them once more. */
+export const durableDirectoriesKnownMax = 10_000
 /** Left-over files of dead writers in a directory store are removed after this long. */
 export const temporaryFileLifeMs = 24 * 3600_000
 export const clockSkewWarnMs = 5 * 60_000
@@ -244,6 +246,8 @@ export const serviceEndMsMax = 10_000
 /** A command that is done ends after this long, whatever still hangs in its process. */
 export const programEndMsMax = 2000
 export const sessionLifeMs = 14 * 24 * 3600_000
+/** Of a process that serves: packs and documents that are written to a directory store at once. */
+export const serverFileThreads = 16
 /** So long after a session without a point is over a worker may wake up that was storing a pack of it. */
 export const sessionLateMs = 24 * 3600_000
 /** A sweep runs beside backups, and takes little of the store from them. */
@@ -260,6 +264,9 @@ export const maintainBeatMs = 5000
 export const maintainIntervalMs = 3600_000
 /** Staged segments of a session that is over stay this long: an upload may be on its way. */
 export const stagedLeftLifeMs = 2 * 3600_000
+/** What a worker packs in the time in which nobody minds to wait. */
+export const smallSegmentBytesMax = 4 * MiB
+export const smallSegmentsAtOnceMax = 2
 /** Sessions whose documents a worker keeps at hand. */
 export const ingestSessionsKeptMax = 256
 /** Sessions that a gateway keeps at hand for each tenant; what it forgets it reads again. */

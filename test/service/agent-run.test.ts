@@ -41,7 +41,7 @@ describeWith(redisRequirement, 'an agent and its service', () => {
     const server = await fleet.serve()
     const machine = await fleet.machine('web1', server)
     const disk = place.file('disk.img')
-    const diskBytes = 96 * MiB
+    const diskBytes = 256 * MiB
     await writeFile(disk, randomBytes(diskBytes))
     const killed = machine.start(['agent', 'run', `disk=${disk}`], { STRATA_BANDWIDTH_LIMIT: '40M' })
     await until(async () => ((await machine.acknowledged()) > 0 ? true : undefined))

@@ -1,9 +1,15 @@
 import { DelayedError, UnrecoverableError, Worker, type Job } from 'bullmq'
 import type { Clock } from '@strata/shared/clock.ts'
 import { hasCode, toStrataError } from '@strata/shared/errors.ts'
-import { commitPendingDelayMs, jobLockMs, jobStalledMax } from '@strata/shared/limits.ts'
+import { commitPendingDelayMs, jobLockMs, jobStalledMax, smallSegmentsAtOnceMax } from '@strata/shared/limits.ts'
 import { commitJobSchema, commitQueue } from '@strata/shared/queue/commit-job.ts'
-import { handOverQueue, ingestJobSchema, stagedQueue, type IngestJob } from '@strata/shared/queue/ingest-job.ts'
+import {
+  handOverQueues,
+  ingestJobSchema,
+  stagedQueues,
+  type IngestJob,
+  type SegmentSize,
+} from '@strata/shared/queue/ingest-job.ts'
 import { parseJob } from '@strata/shared/queue/jobs.ts'
 import { asId, type TenantId } from '@strata/shared/types.ts'
 import { runCommit, type Staged } from './commit/commit-job.ts'
@@ -45,20 +51,25 @@ export class JobWorkers {
 
   #startIngest({ tenants, places, handOverDirectory, staged, threads, onIngested }: JobWorkersOptions): void {
     const at: IngestPlace = { ingest: this.#ingest, handOverDirectory, staging: staged?.staging }
-    const work = async ({ data }: Job): Promise<unknown> => {
-      const job = parseJob(stagedQueue, ingestJobSchema, data)
-      try {
-        const result = await runIngest(at, await tenants.repositoryOf(asId<TenantId>(job.tenant)), job)
-        await onIngested?.(job)
-        return result
-      } catch (error) {
-        if (toStrataError(error).kind !== 'transient') await onIngested?.(job)
-        throw error
+    const of = (size: SegmentSize): Work => {
+      return async ({ data }) => {
+        const job = parseJob(stagedQueues[size], ingestJobSchema, data)
+        try {
+          const result = await runIngest(at, await tenants.repositoryOf(asId<TenantId>(job.tenant)), job, size)
+          await onIngested?.(job)
+          return result
+        } catch (error) {
+          if (toStrataError(error).kind !== 'transient') await onIngested?.(job)
+          throw error
+        }
       }
     }
     // One job more than there are threads: while its pack is being stored, no thread waits.
-    this.#start(places.own, handOverQueue, threads + 1, work)
-    if (staged !== undefined) this.#start(places.shared, stagedQueue, threads + 1, work)
+    const atOnce: Record<SegmentSize, number> = { large: threads + 1, small: smallSegmentsAtOnceMax }
+    for (const size of ['large', 'small'] as const) {
+      this.#start(places.own, handOverQueues[size], atOnce[size], of(size))
+      if (staged !== undefined) this.#start(places.shared, stagedQueues[size], atOnce[size], of(size))
+    }
   }
 
   #startCommit({ tenants, places, staged, commitsAtOnce, clock }: JobWorkersOptions): void {

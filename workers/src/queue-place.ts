@@ -1,5 +1,5 @@
 import { commitQueue } from '@strata/shared/queue/commit-job.ts'
-import { handOverQueue, stagedQueue } from '@strata/shared/queue/ingest-job.ts'
+import { handOverQueues, stagedQueues } from '@strata/shared/queue/ingest-job.ts'
 import { Queue } from 'bullmq'
 import { forgetLapsedClaim, lapsedClaims } from './queue-claim.ts'
 import { bullConnection, connect, impatient, redisError, type RedisAddress } from './redis-connection.ts'
@@ -16,12 +16,14 @@ export interface QueuePlaces {
   readonly shared: QueuePlace
 }
 
+const allQueues = [...Object.values(handOverQueues), ...Object.values(stagedQueues), commitQueue]
+
 /** Removes the queues of services that were killed. E_REDIS_UNREACHABLE, E_REDIS_REFUSES. */
 export async function removeLeftQueues(address: RedisAddress): Promise<void> {
   const client = connect(address, impatient)
   try {
     for (const prefix of await lapsedClaims(client)) {
-      await Promise.all([handOverQueue, stagedQueue, commitQueue].map((name) => removeQueue({ address, prefix }, name)))
+      await Promise.all(allQueues.map((name) => removeQueue({ address, prefix }, name)))
       await forgetLapsedClaim(client, prefix)
     }
   } catch (error) {

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { createSecureContext } from 'node:tls'
 import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
 import { bytesInFlightInAllMax, gatewayCloseMsMax, handOverFileBytesMax } from '@strata/shared/limits.ts'
-import { handOverQueue, stagedQueue, type IngestJob } from '@strata/shared/queue/ingest-job.ts'
+import { handOverQueues, stagedQueues, type IngestJob } from '@strata/shared/queue/ingest-job.ts'
 import { openStaging } from '@strata/shared/staging/open-staging.ts'
 import type { StagingArea } from '@strata/shared/staging/staging-area.ts'
 import type { StoreTotals } from '@strata/shared/store/decorators/metrics.ts'
@@ -49,8 +49,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   // Memory is each gateway's own; the staging area is everybody's.
   const admission =
     staging === undefined
-      ? new Admission(own, handOverQueue, options.random, { bytesMax: bytesMaxOf(service) })
-      : new Admission(shared, stagedQueue, options.random)
+      ? new Admission(own, handOverQueues.large, options.random, { bytesMax: bytesMaxOf(service) })
+      : new Admission(shared, stagedQueues.large, options.random)
   made.admission = admission
   const close = async (): Promise<void> => {
     await service.close()

@@ -1,8 +1,14 @@
+import { stat } from 'node:fs/promises'
 import { errorFromDocument } from '@strata/shared/errors.ts'
+import { smallSegmentBytesMax } from '@strata/shared/limits.ts'
 import { ThreadPool } from '@strata/shared/threads/pool.ts'
-import type { SealAnswer, SealedFile, SealTask } from './seal-segment-thread.ts'
+import { spoolError } from '../spool-error.ts'
+import { sealSegment, type SealAnswer, type SealedFile, type SealTask } from './seal-file.ts'
 
-/** Makes plain segment files ready for the way: see `seal-segment-thread`, where it happens. */
+/**
+ * Makes plain segment files ready for the way: see `seal-file`. Small ones at once, since a thread takes longer to start
+ * than they take to be sealed, and most backups have nothing else.
+ */
 export class SegmentSealer {
   readonly #pool = new ThreadPool<SealTask, SealAnswer>({
     module: new URL('seal-segment-thread.ts', import.meta.url),
@@ -20,12 +26,20 @@ export class SegmentSealer {
    * Error: E_HANDOVER_SPACE.
    */
   async seal(task: SealTask): Promise<SealedFile> {
-    const answer = await this.#pool.run(task)
+    const answer = (await isSmall(task)) ? sealSegment(task) : await this.#pool.run(task)
     if ('error' in answer) throw errorFromDocument(answer.error)
     return answer
   }
 
   async close(): Promise<void> {
     await this.#pool.close()
+  }
+}
+
+async function isSmall({ path }: SealTask): Promise<boolean> {
+  try {
+    return (await stat(path)).size <= smallSegmentBytesMax
+  } catch (error) {
+    throw spoolError(path, error)
   }
 }

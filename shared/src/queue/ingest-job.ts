@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import { matching, wholeNumber, type Fitting } from '../format/schema.ts'
-import { handOverFileBytesMax } from '../limits.ts'
+import { handOverFileBytesMax, smallSegmentBytesMax } from '../limits.ts'
 import { jobPlace, segmentNumberSchema } from './jobs.ts'
 
 /**
@@ -13,9 +13,17 @@ import { jobPlace, segmentNumberSchema } from './jobs.ts'
  * - Ends it for good: E_HANDOVER_LOST (the agent sends again), anything `permanent`. `transient` errors are tried again.
  * - Carries references, never blocks, digests or keys.
  */
-export const stagedQueue = 'ingest'
-/** Segments in the hand-over directory of one process; the queue is under a prefix of that process. */
-export const handOverQueue = 'hand-over'
+export const stagedQueues = { large: 'ingest', small: 'ingest-small' } as const
+/** Segments in the hand-over directory of one process; the queues are under a prefix of that process. */
+export const handOverQueues = { large: 'hand-over', small: 'hand-over-small' } as const
+
+/** Small ones have queues and workers of their own: none of them waits for a worker to be done with a large one. */
+export type SegmentSize = keyof typeof stagedQueues
+
+/** `bytes`: of the segment; undefined where that is not known. */
+export function segmentSizeOf(bytes: number | undefined): SegmentSize {
+  return bytes !== undefined && bytes <= smallSegmentBytesMax ? 'small' : 'large'
+}
 
 const ofSegment = { ...jobPlace, segment: segmentNumberSchema }
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import fsPromises, { mkdtemp, open, readdir, readlink, realpath, rm } from 'node:fs/promises'
+import fsPromises, { mkdir, mkdtemp, open, readdir, readlink, realpath, rm } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { syncBuiltinESMExports } from 'node:module'
 import { tmpdir } from 'node:os'
@@ -12,7 +12,8 @@ import type { ObjectStore } from './object-store.ts'
 
 /**
  * What a power cut could take is not seen by reading: so these tests watch the system calls, and their order. First the
- * bytes are synced, then they get their name, then every directory above is synced; only then may a put resolve.
+ * bytes are synced, then they get their name, then their directory is synced, and every one above it that is not known to
+ * be durable; only then may a put resolve.
  */
 const options = { clock: systemClock, randomBytes: systemRandomBytes }
 /** The tests see in /proc which file is synced. */
@@ -78,17 +79,39 @@ describe('directory store, durably', { skip }, () => {
     assert.deepEqual(calls, ['sync ~writing/new', 'rename ~writing/new a/b/c', ...upwards])
     calls = []
     await store.put('a/b/d', [Uint8Array.of(1)], { ifAbsent: true })
-    assert.deepEqual(calls, ['sync ~writing/new', 'link ~writing/new a/b/d', ...upwards])
+    assert.deepEqual(calls, ['sync ~writing/new', 'link ~writing/new a/b/d', 'sync a/b'])
+    calls = []
+    await store.put('a/e/f', [Uint8Array.of(1)])
+    assert.deepEqual(calls, ['sync ~writing/new', 'rename ~writing/new a/e/f', 'sync a/e', 'sync a'])
+  })
+
+  test('a directory that was made anew is synced anew', async () => {
+    await store.put('a/b/c', [Uint8Array.of(1)])
+    for (const again of ['a/b', 'a']) {
+      const other = await openDirectoryStore(root, options)
+      await rm(join(root, again), { recursive: true })
+      await mkdir(join(root, 'a/b'), { recursive: true })
+      calls = []
+      await store.put('a/b/c', [Uint8Array.of(1)])
+      const expected = again === 'a' ? upwards : ['sync a/b', 'sync a']
+      assert.deepEqual(calls.slice(2), expected)
+      await other.put('a/b/c', [Uint8Array.of(1)])
+      assert.deepEqual(calls.slice(-upwards.length), upwards)
+    }
   })
 
   test('whoever is told that an object exists can rely on it: its writer may have died before it was durable', async () => {
     await store.put('a/b/c', [Uint8Array.of(1)])
+    const others = [await openDirectoryStore(root, options), await openDirectoryStore(root, options)] as const
     calls = []
-    await assert.rejects(store.put('a/b/c', [Uint8Array.of(2)], { ifAbsent: true }), { code: 'E_OBJECT_EXISTS' })
+    await assert.rejects(others[0].put('a/b/c', [Uint8Array.of(2)], { ifAbsent: true }), { code: 'E_OBJECT_EXISTS' })
     assert.deepEqual(calls, ['sync ~writing/new', 'link ~writing/new a/b/c', ...upwards])
     calls = []
-    assert.equal((await store.head('a/b/c'))?.sizeBytes, 1)
+    assert.equal((await others[1].head('a/b/c'))?.sizeBytes, 1)
     assert.deepEqual(calls, upwards)
+    calls = []
+    assert.equal((await others[1].head('a/b/c'))?.sizeBytes, 1)
+    assert.deepEqual(calls, ['sync a/b'])
   })
 
   test('a retry that finds its own object makes sure that it is durable', async () => {

@@ -6,17 +6,18 @@ import type { RandomBytes } from '../clock.ts'
 import { StrataError, hasCode } from '../errors.ts'
 import { cachedBytesMax } from '../limits.ts'
 import { dropCache } from '../system/page-cache.ts'
+import { DurableDirectories } from './directory-durable.ts'
 import { isSystemError } from './directory-errors.ts'
-import { makeDirectory, syncDirectory, writeParts } from './directory-files.ts'
+import { makeDirectory, writeParts } from './directory-files.ts'
 import { missingStoreError } from './directory-place.ts'
 import type { DirectoryPlace } from './directory-place.ts'
 import { existsError, nestedNameError } from './object-errors.ts'
 
 /**
  * How an object comes into a directory store: written and synced under a temporary name, then given its own in one step
- * (renamed, or linked to create it only if absent), then all directories above it synced, since another writer may have
- * created those and not synced them yet. For the same reason they are synced before anybody is told that an object of
- * that name exists.
+ * (renamed, or linked to create it only if absent), then its directory synced, and all above it that are not known to be
+ * durable, since another writer may have created those and not synced them yet. For the same reason they are synced before
+ * anybody is told that an object of that name exists.
  */
 
 /** Not a possible part of an object's name, so never listed and in nobody's way. */
@@ -29,10 +30,12 @@ const publishAttemptsMax = 100
 export class DirectoryWriter {
   readonly #place: DirectoryPlace
   readonly #temporary: string
+  readonly #durable: DurableDirectories
   readonly #randomBytes: RandomBytes
 
   constructor(place: DirectoryPlace, randomBytes: RandomBytes) {
     this.#place = place
+    this.#durable = new DurableDirectories(place.root)
     this.#temporary = place.pathOf(temporaryDirectoryName)
     this.#randomBytes = randomBytes
   }
@@ -54,10 +57,7 @@ export class DirectoryWriter {
 
   /** Makes the name of an object that is there survive a crash, whoever gave it that name. */
   async syncUpwards(name: string): Promise<void> {
-    for (let directory = dirname(this.#place.pathOf(name)); ; directory = dirname(directory)) {
-      await syncIfThere(directory)
-      if (directory === this.#place.root) return
-    }
+    await this.#durable.sync(dirname(this.#place.pathOf(name)))
   }
 
   /** Writes and syncs a new file in the temporary directory; nothing of it stays if that fails. */
@@ -152,15 +152,6 @@ export class DirectoryWriter {
       throw error
     }
     await this.#place.checkNoLink(directory)
-  }
-}
-
-/** When the object has been deleted again already, its directory may be gone too, and nothing is left to sync. */
-export async function syncIfThere(directory: string): Promise<void> {
-  try {
-    await syncDirectory(directory)
-  } catch (error) {
-    if (!isSystemError(error, 'ENOENT')) throw error
   }
 }
 

@@ -6,6 +6,7 @@ import type { Clock, RandomBytes } from '../clock.ts'
 import { StrataError } from '../errors.ts'
 import { cachedBytesMax, temporaryFileLifeMs } from '../limits.ts'
 import { dropCache } from '../system/page-cache.ts'
+import { syncIfThere } from './directory-durable.ts'
 import { directoryError, directoryWriteError, isSystemError } from './directory-errors.ts'
 import { makeDirectoriesDurably, readFlags, readUpTo, removeEmptyDirectory } from './directory-files.ts'
 import { directoriesIn, objectInfo, walkDirectory } from './directory-list.ts'
@@ -15,7 +16,6 @@ import {
   DirectoryWriter,
   isDirectory,
   removeIfThere,
-  syncIfThere,
   temporaryDirectoryName,
   temporaryFilePattern,
 } from './directory-writer.ts'

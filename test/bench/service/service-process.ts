@@ -1,6 +1,7 @@
 import { systemClock, systemRandomBytes } from '@strata/shared/clock.ts'
 import type { StoreTotals } from '@strata/shared/store/decorators/metrics.ts'
 import { allRoles, parseRoles } from '@strata/workers/roles.ts'
+import { prepareServerProcess } from '@strata/workers/server-process.ts'
 import { startServer } from '@strata/workers/server.ts'
 import { answerParent, ownCost, type ProcessCost } from './answering.ts'
 
@@ -21,6 +22,7 @@ export interface ServiceLook extends ProcessCost {
 }
 
 const options = JSON.parse(process.argv[2] ?? '') as ServiceProcessOptions
+prepareServerProcess()
 const server = await startServer({
   storeUrl: options.storeUrl,
   keyringPath: options.keyringPath,

@@ -2,6 +2,7 @@ import { hostname } from 'node:os'
 import { systemClock, systemRandomBytes } from '@strata/shared/clock.ts'
 import { StrataError, systemErrorCode, toStrataError } from '@strata/shared/errors.ts'
 import { programEndMsMax } from '@strata/shared/limits.ts'
+import { prepareServerProcess } from '../server-process.ts'
 import { errorLines } from './output/errors.ts'
 import { styleFor } from './output/style.ts'
 import { runProgram } from './program.ts'
@@ -10,6 +11,9 @@ import { runProgram } from './program.ts'
  * The program `strata`: the one place that reaches for the process. Signals, streams, the environment and the exit code
  * are handled here; everything else is told what it needs.
  */
+// Before the first file is opened, and so before the command line is read.
+if (process.argv.includes('serve')) prepareServerProcess()
+
 const signalNumbers = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const
 const signalExitBase = 128
 

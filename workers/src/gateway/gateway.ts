@@ -62,6 +62,7 @@ export interface HandedOver {
   readonly segmentFile: string
   /** Sealed with the session's transport key; else plain, and from this machine. */
   readonly sealed: boolean
+  readonly bytes?: number | undefined
   readonly priority?: number | undefined
 }
 
@@ -218,7 +219,11 @@ export class Gateway {
   }
 
   /** Takes a segment on this host; resolves when its pack is stored. */
-  async handedOver(ref: SessionRef, segment: number, { segmentFile, sealed, priority }: HandedOver): Promise<void> {
+  async handedOver(
+    ref: SessionRef,
+    segment: number,
+    { segmentFile, sealed, bytes, priority }: HandedOver,
+  ): Promise<void> {
     const live = await this.find(ref)
     if (segment >= segmentsPerSessionMax) throw new StrataError('E_LIMIT', `segment ${String(segment)}`)
     const sending = (live.sendings.get(segment) ?? 0) + 1
@@ -228,7 +233,7 @@ export class Gateway {
     live.sendings.set(segment, sending)
     const { tenant, set, session } = live.place
     const job = { from: 'handOver', tenant, set, session, segment, segmentFile, sealed } as const
-    const work = this.#queues.handOver(job, priority)
+    const work = this.#queues.handOver(job, { bytes, priority })
     live.underWay.add(work)
     try {
       await work

@@ -1,11 +1,13 @@
 import type { RandomBytes } from '@strata/shared/clock.ts'
 import { commitJobId, commitQueue, type CommitJob, type CommitJobResult } from '@strata/shared/queue/commit-job.ts'
 import {
-  handOverQueue,
+  handOverQueues,
   ingestJobId,
-  stagedQueue,
+  segmentSizeOf,
+  stagedQueues,
   type HandOverJob,
   type IngestResult,
+  type SegmentSize,
   type StagedJob,
 } from '@strata/shared/queue/ingest-job.ts'
 import type { QueuePlaces } from '../queue-place.ts'
@@ -18,29 +20,30 @@ const attemptBytes = 8
 export class JobQueues {
   readonly #guard: RedisGuard
   readonly #random: RandomBytes
-  readonly #handOver: QueueLine
-  readonly #staged: QueueLine
+  readonly #handOver: Readonly<Record<SegmentSize, QueueLine>>
+  readonly #staged: Readonly<Record<SegmentSize, QueueLine>>
   readonly #commit: QueueLine
 
   constructor({ own, shared }: QueuePlaces, guard: RedisGuard, random: RandomBytes) {
     this.#guard = guard
     this.#random = random
-    this.#handOver = new QueueLine(own, handOverQueue)
-    this.#staged = new QueueLine(shared, stagedQueue)
+    this.#handOver = bySize((size) => new QueueLine(own, handOverQueues[size]))
+    this.#staged = bySize((size) => new QueueLine(shared, stagedQueues[size]))
     this.#commit = new QueueLine(shared, commitQueue)
   }
 
-  /** A segment on this host. Resolves when its pack is stored. */
-  async handOver(job: HandOverJob, priority?: number): Promise<IngestResult> {
+  /** A segment on this host, of `bytes` where they are known. Resolves when its pack is stored. */
+  async handOver(job: HandOverJob, { bytes, priority }: HandOverOptions = {}): Promise<IngestResult> {
     const attempt = Buffer.from(this.#random(attemptBytes)).toString('hex')
     const id = ingestJobId(job.session, job.segment, attempt)
-    return (await this.#guard.whileConnected(this.#handOver.run(id, job, { priority }))) as IngestResult
+    const line = this.#handOver[segmentSizeOf(bytes)]
+    return (await this.#guard.whileConnected(line.run(id, job, { priority }))) as IngestResult
   }
 
   /** A staged segment. Resolves when the job is in the queue; one that is there already stays as it is. */
   async stage(job: StagedJob, priority?: number): Promise<void> {
     const id = ingestJobId(job.session, job.segment, job.attempt)
-    await this.#guard.whileConnected(this.#staged.add(id, job, { priority }))
+    await this.#guard.whileConnected(this.#staged[segmentSizeOf(job.bytes)].add(id, job, { priority }))
   }
 
   /** Resolves when the point is there. A repeat of the attempt waits for the same job, or for a new one if that failed. */
@@ -56,11 +59,24 @@ export class JobQueues {
 
   /** Removes the queues that are this process's own, and all their jobs. */
   async obliterate({ own, shared }: QueuePlaces): Promise<void> {
-    const lines = own.prefix === shared.prefix ? [this.#handOver, this.#staged, this.#commit] : [this.#handOver]
+    const lines = own.prefix === shared.prefix ? this.#lines : Object.values(this.#handOver)
     await this.#guard.whileConnected(Promise.all(lines.map((line) => line.obliterate())))
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#handOver.close(), this.#staged.close(), this.#commit.close()])
+    await Promise.all(this.#lines.map((line) => line.close()))
   }
+
+  get #lines(): readonly QueueLine[] {
+    return [...Object.values(this.#handOver), ...Object.values(this.#staged), this.#commit]
+  }
+}
+
+export interface HandOverOptions {
+  readonly bytes?: number | undefined
+  readonly priority?: number | undefined
+}
+
+function bySize<Value>(make: (size: SegmentSize) => Value): Record<SegmentSize, Value> {
+  return { large: make('large'), small: make('small') }
 }

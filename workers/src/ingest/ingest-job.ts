@@ -2,7 +2,7 @@ import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { hasCode, toStrataError } from '@strata/shared/errors.ts'
 import { handOverFileBytesMax } from '@strata/shared/limits.ts'
-import type { HandOverJob, IngestJob, IngestResult, StagedJob } from '@strata/shared/queue/ingest-job.ts'
+import type { HandOverJob, IngestJob, IngestResult, SegmentSize, StagedJob } from '@strata/shared/queue/ingest-job.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { stagedName } from '@strata/shared/staging/names.ts'
 import type { StagingArea } from '@strata/shared/staging/staging-area.ts'
@@ -18,17 +18,25 @@ export interface IngestPlace {
 }
 
 /** Job `ingest`: finds the segment where the job says, and has it packed. */
-export async function runIngest(place: IngestPlace, repository: Repository, job: IngestJob): Promise<IngestResult> {
-  return job.from === 'handOver' ? await runHandedOver(place, repository, job) : await runStaged(place, repository, job)
+export async function runIngest(
+  place: IngestPlace,
+  repository: Repository,
+  job: IngestJob,
+  size: SegmentSize,
+): Promise<IngestResult> {
+  return job.from === 'handOver'
+    ? await runHandedOver(place, repository, job, size)
+    : await runStaged(place, repository, job, size)
 }
 
 async function runHandedOver(
   { ingest, handOverDirectory }: IngestPlace,
   repository: Repository,
   job: HandOverJob,
+  size: SegmentSize,
 ): Promise<IngestResult> {
   const path = segmentPathOf(handOverDirectory, job)
-  return await ingest.run(repository, { ...idsOf(job), path, sealed: job.sealed })
+  return await ingest.run(repository, { ...idsOf(job), path, sealed: job.sealed, size })
 }
 
 const nothingToDo: IngestResult = { packBytes: 0 }
@@ -41,6 +49,7 @@ async function runStaged(
   { ingest, handOverDirectory, staging }: IngestPlace,
   repository: Repository,
   job: StagedJob,
+  size: SegmentSize,
 ): Promise<IngestResult> {
   if (staging === undefined) throw toStrataError(new Error('a job for staged segments, and no staging area'))
   const { set, session, segment } = idsOf(job)
@@ -48,7 +57,7 @@ async function runStaged(
   const path = join(handOverDirectory, `${session}-${String(segment)}-${job.attempt}.staged`)
   try {
     await fetchTo(path, staging, name)
-    const result = await ingest.run(repository, { set, session, segment, path, sealed: true })
+    const result = await ingest.run(repository, { set, session, segment, path, sealed: true, size })
     await staging.delete(name)
     return result
   } catch (error) {

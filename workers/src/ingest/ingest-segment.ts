@@ -5,7 +5,7 @@ import { RecentlyUsed } from '@strata/shared/format/recently-used.ts'
 import { sessionType, type Session } from '@strata/shared/format/session.ts'
 import { indexKeyOf } from '@strata/shared/keys/ingest-keys.ts'
 import { ingestSessionsKeptMax } from '@strata/shared/limits.ts'
-import type { IngestResult } from '@strata/shared/queue/ingest-job.ts'
+import type { IngestResult, SegmentSize } from '@strata/shared/queue/ingest-job.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { ThreadPool } from '@strata/shared/threads/pool.ts'
 import { asId, type ChainId, type SessionId, type SetId } from '@strata/shared/types.ts'
@@ -25,11 +25,14 @@ export interface SegmentInFile {
   readonly path: string
   /** Sealed with the session's transport key; else plain. */
   readonly sealed: boolean
+  /** Which threads pack it. */
+  readonly size: SegmentSize
 }
 
 /** Turns segments into packs, of any tenant: one attempt, one pack of its own name. */
 export class Ingest {
-  readonly #pool: ThreadPool<SegmentTask, SegmentAnswer>
+  /** Those for large ones step back: who packs a small one, takes requests or makes points goes first. */
+  readonly #pools: Readonly<Record<SegmentSize, ThreadPool<SegmentTask, SegmentAnswer>>>
   readonly #sessions = new RecentlyUsed<string, Promise<Session>>(ingestSessionsKeptMax)
   readonly #keys = new SessionKeys()
   /**
@@ -39,18 +42,14 @@ export class Ingest {
   readonly #rooms: SharedArrayBuffer[] = []
 
   constructor(threads: number) {
-    this.#pool = new ThreadPool<SegmentTask, SegmentAnswer>({
-      module: new URL('./ingest-thread.ts', import.meta.url),
-      threadsMax: threads,
-      // A backup that finds nothing new needs none.
-      threadsAtOnce: 0,
-      // By messages: an idle thread then costs no CPU.
-      waitsInPlace: false,
-    })
+    this.#pools = { large: poolOf(threads), small: poolOf(1) }
   }
 
   /** Resolves when the pack is stored. E_OBJECT_MISSING: the session is over. */
-  async run(repository: Repository, { set, session, segment, path, sealed }: SegmentInFile): Promise<IngestResult> {
+  async run(
+    repository: Repository,
+    { set, session, segment, path, sealed, size }: SegmentInFile,
+  ): Promise<IngestResult> {
     const document = await this.#session(repository, set, session)
     const place = { ...repository.placeOf(set), chain: asId<ChainId>(document.chain), session }
     const dataKey = await this.#keys.keyOf(repository, session)
@@ -59,7 +58,7 @@ export class Ingest {
     const { ingestKeys } = repository
     const room = this.#rooms.pop() ?? new SharedArrayBuffer(packRoomBytes)
     try {
-      const answer = await this.#pool.run({
+      const answer = await this.#pools[size].run({
         segmentPath: path,
         session,
         segment,
@@ -71,6 +70,7 @@ export class Ingest {
         indexKey: indexKeyOf(ingestKeys, ingestKeys.currentGeneration),
         indexKeyGeneration: ingestKeys.currentGeneration,
         compressionLevel,
+        stepsBack: size === 'large',
         room,
       })
       if ('error' in answer) throw errorFromDocument(answer.error)
@@ -83,7 +83,7 @@ export class Ingest {
   }
 
   async close(): Promise<void> {
-    await this.#pool.close({ letEnd: true })
+    await Promise.all(Object.values(this.#pools).map((pool) => pool.close({ letEnd: true })))
   }
 
   /** Session documents never change, so one read serves all segments of a session. */
@@ -97,6 +97,17 @@ export class Ingest {
       return reading
     })
   }
+}
+
+function poolOf(threadsMax: number): ThreadPool<SegmentTask, SegmentAnswer> {
+  return new ThreadPool<SegmentTask, SegmentAnswer>({
+    module: new URL('./ingest-thread.ts', import.meta.url),
+    threadsMax,
+    // A backup that finds nothing new needs none.
+    threadsAtOnce: 0,
+    // By messages: an idle thread then costs no CPU.
+    waitsInPlace: false,
+  })
 }
 
 async function readSession(repository: Repository, set: SetId, session: SessionId): Promise<Session> {

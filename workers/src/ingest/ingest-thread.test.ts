@@ -30,6 +30,7 @@ function taskFor(segmentPath: string, roomBytes = 0): SegmentTask {
     indexKey: new Uint8Array(32),
     indexKeyGeneration: 1,
     compressionLevel: 1,
+    stepsBack: false,
     room: new SharedArrayBuffer(roomBytes),
   }
 }

@@ -22,6 +22,7 @@ import {
 import { nonceBytes, SaltedNonces, SealingKey } from '@strata/shared/format/xaes.ts'
 import type { NewDataKey } from '@strata/shared/keys/data-keys.ts'
 import { blockBytesMax, handOverFileBytesMax } from '@strata/shared/limits.ts'
+import { stepBack } from '@strata/shared/system/thread-priority.ts'
 import { idToBytes } from '@strata/shared/types.ts'
 import { handOverError } from '../local/hand-over-errors.ts'
 import { announceLoaded } from '@strata/shared/threads/loaded.ts'
@@ -40,6 +41,8 @@ export interface SegmentTask extends SegmentOrigin {
   readonly indexKey: Uint8Array
   readonly indexKeyGeneration: number
   readonly compressionLevel: number
+  /** Others of this process go first from now on where processors are scarce. */
+  readonly stepsBack: boolean
   /** `packRoomBytes` of memory for the pack; the thread's alone until it has answered. */
   readonly room: SharedArrayBuffer
 }
@@ -57,6 +60,7 @@ const compressor = new zstd.CCtx()
 let compressorLevel: number | undefined
 
 export default function packSegment(task: SegmentTask): SegmentAnswer {
+  if (task.stepsBack) stepBack()
   try {
     return { packBytes: pack(task) }
   } catch (error) {

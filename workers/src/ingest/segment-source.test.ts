@@ -95,6 +95,7 @@ function taskFor(segmentPath: string, key?: Uint8Array): SegmentTask {
     indexKey,
     indexKeyGeneration: 1,
     compressionLevel: 1,
+    stepsBack: false,
     room: new SharedArrayBuffer(packRoomBytes),
   }
 }

@@ -4,7 +4,7 @@ import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
-import { ingestJobSchema, stagedQueue, type HandOverJob } from '@strata/shared/queue/ingest-job.ts'
+import { ingestJobSchema, stagedQueues, type HandOverJob } from '@strata/shared/queue/ingest-job.ts'
 import { parseJob } from '@strata/shared/queue/jobs.ts'
 import { createSessionHandOver, removeSessionHandOver, segmentPathOf } from './session-hand-over.ts'
 
@@ -40,7 +40,7 @@ test('a directory that cannot be made has no room: its own is gone, or that of a
 })
 
 test('a job names nothing outside the hand-over directory of its worker', () => {
-  assert.deepEqual(parseJob(stagedQueue, ingestJobSchema, job), job)
+  assert.deepEqual(parseJob(stagedQueues.large, ingestJobSchema, job), job)
   const refused = [
     { session: '/etc' },
     { session: '..' },
@@ -54,6 +54,6 @@ test('a job names nothing outside the hand-over directory of its worker', () => 
     { segmentFile: 'key' },
   ]
   for (const members of refused) {
-    assert.throws(() => parseJob(stagedQueue, ingestJobSchema, { ...job, ...members }), { code: 'E_BUG' })
+    assert.throws(() => parseJob(stagedQueues.large, ingestJobSchema, { ...job, ...members }), { code: 'E_BUG' })
   }
 })

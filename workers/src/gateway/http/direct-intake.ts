@@ -61,7 +61,7 @@ export class DirectIntake implements SegmentIntake {
       await mkdir(directory, { recursive: true, mode: 0o700 })
       await write(path, body, what)
       const priority = await this.#admission.queued(upload)
-      await gateway.handedOver(ref, segment, { segmentFile, sealed: true, priority })
+      await gateway.handedOver(ref, segment, { segmentFile, sealed: true, bytes: what.bytes, priority })
     } finally {
       await rm(path, { force: true })
       await this.#admission.release(upload)
