@@ -85,7 +85,10 @@ async function playRound(world: World, repository: Repository, played: Played, a
 
 /** What was copied to another machine is no endpoint there. */
 function problemsOfClone({ run, answer, code }: EndedRun): string[] {
-  if (run.machine.isWhereItEnrolled || (answer === undefined && code === 'E_ENDPOINT_CLONED')) return []
+  // Other faults may end it as they end all runs.
+  const isRefused =
+    answer === undefined && (code === 'E_ENDPOINT_CLONED' || code === 'E_SERVICE_UNREACHABLE' || run.wasKilled)
+  if (run.machine.isWhereItEnrolled || isRefused) return []
   return [`${run.machine.label}: a clone on another machine was let in, or ended otherwise: ${String(code)}`]
 }
 

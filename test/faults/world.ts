@@ -44,6 +44,7 @@ export class World implements AsyncDisposable {
   /** Of the operator, and of the service. */
   readonly env: Environment
   readonly #redis: TestRedis | undefined
+  #isRedisDown = false
   readonly #mounts: string[]
   readonly #surroundings: Surroundings
 
@@ -128,14 +129,19 @@ export class World implements AsyncDisposable {
       for (const pid of await this.#privateRedis()) killOwn(pid, 'SIGKILL')
       return
     }
+    // Two faults may want it at once; the first of them brings it back.
+    if (this.#isRedisDown) return
+    this.#isRedisDown = true
     await redis.kill()
     if (losesData) await rm(join(dirname(redis.socketPath), 'appendonlydir'), { recursive: true, force: true })
     await systemClock.sleep(backAfterMs)
     await redis.startAgain()
+    this.#isRedisDown = false
   }
 
   async signalRedis(signal: NodeJS.Signals): Promise<void> {
-    const pids = this.#redis === undefined ? await this.#privateRedis() : [this.#redis.process.pid]
+    const own = this.#isRedisDown || this.#redis === undefined ? [] : [this.#redis.process.pid]
+    const pids = this.#redis === undefined ? await this.#privateRedis() : own
     for (const pid of pids) killOwn(pid, signal)
   }
 
