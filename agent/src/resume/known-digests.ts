@@ -4,7 +4,9 @@ import { digestBytes, sealedHash } from '@strata/shared/format/digest.ts'
 import { diskCounts } from '@strata/shared/format/root.ts'
 import { pageEntriesMax } from '@strata/shared/limits.ts'
 import { stateUnwritable } from '../state-directory.ts'
+import { pageBytes } from '../track/digest-file.ts'
 import type { DigestSink } from '../track/digest-reference.ts'
+import { PageFiller } from '../track/page-filler.ts'
 
 /**
  * The digests that a run has read so far of one disk, under one view of it: while the view is the same, the next run need
@@ -16,8 +18,7 @@ export class KnownDigests implements DigestSink {
   readonly #blocks: number
   /** Pages that were there when it was opened. */
   readonly #pages: number
-  readonly #page = new Uint8Array(pageBytes)
-  #taken = 0
+  readonly #filler: PageFiller
 
   /** @param isSameView else what is there is of another view, and forgotten. Error: E_STATE_UNWRITABLE, as everywhere here. */
   constructor(path: string, disk: { readonly sizeBytes: number; readonly blockBytes: number }, isSameView: boolean) {
@@ -27,6 +28,9 @@ export class KnownDigests implements DigestSink {
       const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600)
       if (!isSameView) ftruncateSync(fd)
       return fd
+    })
+    this.#filler = new PageFiller(this.#blocks, (page, digests) => {
+      this.#write(page, digests)
     })
     this.#pages = Math.floor(fstatSync(this.#fd).size / slotBytes)
   }
@@ -42,44 +46,26 @@ export class KnownDigests implements DigestSink {
   }
 
   push(digests: Uint8Array): void {
-    for (let at = 0; at < digests.length;) {
-      const used = (this.#taken % pageEntriesMax) * digestBytes
-      const part = digests.subarray(at, at + pageBytes - used)
-      this.#page.set(part, used)
-      at += part.length
-      this.#advance(part.length / digestBytes)
-    }
+    this.#filler.push(digests)
   }
 
   pushZeros(count: number): void {
-    for (let left = count; left > 0;) {
-      const part = Math.min(left, pageEntriesMax - (this.#taken % pageEntriesMax))
-      // The page's memory is zeros wherever nothing was put in.
-      left -= part
-      this.#advance(part)
-    }
+    this.#filler.pushZeros(count)
   }
 
   close(): void {
     closeSync(this.#fd)
   }
 
-  #advance(blocks: number): void {
-    this.#taken += blocks
-    if (this.#taken % pageEntriesMax === 0 || this.#taken === this.#blocks) this.#endPage()
-  }
-
-  #endPage(): void {
-    const page = Math.ceil(this.#taken / pageEntriesMax) - 1
+  #write(page: number, digests: Uint8Array): void {
     const slot = new Uint8Array(slotBytes)
-    slot.set(this.#page)
-    slot.set(checksum(page, this.#page), pageBytes)
+    slot.set(digests)
+    slot.set(checksum(page, digests), pageBytes)
     this.#doing(() => {
       for (let done = 0; done < slotBytes;) {
         done += writeSync(this.#fd, slot, done, slotBytes - done, page * slotBytes + done)
       }
     })
-    this.#page.fill(0)
   }
 
   #blocksOf(page: number): number {
@@ -95,7 +81,6 @@ export class KnownDigests implements DigestSink {
   }
 }
 
-const pageBytes = pageEntriesMax * digestBytes
 const checksumBytes = 16
 const slotBytes = pageBytes + checksumBytes
 

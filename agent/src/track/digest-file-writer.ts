@@ -1,8 +1,7 @@
 import { closeSync, fsyncSync, ftruncateSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { invariant } from '@strata/shared/errors.ts'
-import { digestBytes, sealedHash } from '@strata/shared/format/digest.ts'
-import { pageEntriesMax } from '@strata/shared/limits.ts'
+import { sealedHash } from '@strata/shared/format/digest.ts'
 import { stateUnwritable, syncDirectory } from '../state-directory.ts'
 import {
   bytesOfPage,
@@ -17,6 +16,7 @@ import {
 } from './digest-file.ts'
 import { DigestPages } from './digest-file-reader.ts'
 import type { DigestSink } from './digest-reference.ts'
+import { PageFiller } from './page-filler.ts'
 
 /**
  * The digest file of a running session. It takes digests in order and has no header, so nobody takes it for a
@@ -27,9 +27,7 @@ export class DigestFileWriter implements DigestSink {
   readonly #fd: number
   readonly #shape: DigestFileShape
   readonly #table: Uint8Array
-  readonly #page = new Uint8Array(pageBytes)
-  /** Blocks taken so far. */
-  #blocks = 0
+  readonly #filler: PageFiller
   #open = true
 
   /** Creates the file. Error: E_STATE_UNWRITABLE, as everywhere here. */
@@ -37,6 +35,9 @@ export class DigestFileWriter implements DigestSink {
     this.#path = path
     this.#shape = digestFileShape(sizeBytes, blockBytes)
     this.#table = new Uint8Array(this.#shape.tableBytes)
+    this.#filler = new PageFiller(this.#shape.blocks, (page, digests) => {
+      this.#take(page, digests)
+    })
     this.#fd = this.#writing(() => {
       // What a run that was killed has left of the same session.
       rmSync(path, { force: true })
@@ -45,23 +46,11 @@ export class DigestFileWriter implements DigestSink {
   }
 
   push(digests: Uint8Array): void {
-    for (let at = 0; at < digests.length;) {
-      const used = (this.#blocks % pageEntriesMax) * digestBytes
-      const part = digests.subarray(at, at + pageBytes - used)
-      this.#page.set(part, used)
-      at += part.length
-      this.#advance(part.length / digestBytes)
-    }
+    this.#filler.push(digests)
   }
 
   pushZeros(count: number): void {
-    for (let left = count; left > 0;) {
-      const used = this.#blocks % pageEntriesMax
-      const part = Math.min(left, pageEntriesMax - used)
-      // The page's memory is zeros wherever nothing was put in.
-      left -= part
-      this.#advance(part)
-    }
+    this.#filler.pushZeros(count)
   }
 
   /** The digests taken, once they are all there; good until `publish` or `remove`. */
@@ -89,27 +78,18 @@ export class DigestFileWriter implements DigestSink {
     rmSync(this.#path, { force: true })
   }
 
-  #advance(blocks: number): void {
-    this.#blocks += blocks
-    invariant(this.#blocks <= this.#shape.blocks, 'no more digests than blocks')
-    if (this.#blocks % pageEntriesMax === 0 || this.#blocks === this.#shape.blocks) this.#endPage()
-  }
-
-  #endPage(): void {
-    const page = Math.ceil(this.#blocks / pageEntriesMax) - 1
-    const digests = this.#page.subarray(0, bytesOfPage(this.#shape, page))
+  #take(page: number, filled: Uint8Array): void {
+    const digests = filled.subarray(0, bytesOfPage(this.#shape, page))
     const mark = pageMark(digests)
     this.#table.set(mark, page * pageMarkBytes)
-    if (mark.some((byte) => byte !== 0)) {
-      this.#writing(() => {
-        this.#write(digests, pagesAt + page * pageBytes)
-      })
-    }
-    this.#page.fill(0)
+    if (mark.every((byte) => byte === 0)) return
+    this.#writing(() => {
+      this.#write(digests, pagesAt + page * pageBytes)
+    })
   }
 
   #requireComplete(): void {
-    invariant(this.#open && this.#blocks === this.#shape.blocks, 'the digests of all blocks are there')
+    invariant(this.#open && this.#filler.isComplete, 'the digests of all blocks are there')
   }
 
   #write(bytes: Uint8Array, position: number): void {

@@ -27,32 +27,43 @@ export async function runCommit(
 ): Promise<CommitJobResult> {
   const set = asId<SetId>(job.set)
   const session = asId<SessionId>(job.session)
-  const { manifest } = await commitOnce(repository, set, session, job.after).catch(async (error: unknown) => {
-    throw staged !== undefined && hasCode(error, 'E_SEGMENTS_MISSING') ? await pending(staged, job, error) : error
-  })
+  const { manifest } = await commitStaged(repository, job, staged)
   return { sequence: manifest.sequence, warnings: await clearAway(repository, set, session) }
 }
 
-async function commitOnce(
-  repository: Repository,
-  set: SetId,
-  session: SessionId,
-  after: number,
-): Promise<CommitResult> {
+async function commitStaged(repository: Repository, job: CommitJob, staged: Staged | undefined): Promise<CommitResult> {
+  let missedBefore = Infinity
+  for (;;) {
+    try {
+      return await commitOnce(repository, job)
+    } catch (error) {
+      if (staged === undefined || !hasCode(error, 'E_SEGMENTS_MISSING')) throw error
+      const missed = (error.details?.['segments'] ?? []) as readonly number[]
+      await requireNotStaged(staged, job, missed)
+      // A segment goes from the staging area when its pack is there: it may have come between the two looks.
+      if (missed.length >= missedBefore) throw error
+      missedBefore = missed.length
+    }
+  }
+}
+
+async function commitOnce(repository: Repository, job: CommitJob): Promise<CommitResult> {
+  const set = asId<SetId>(job.set)
+  const session = asId<SessionId>(job.session)
   try {
     return await commitSession(repository, set, session)
   } catch (error) {
     if (!hasCode(error, 'E_SESSION_UNKNOWN')) throw error
     // It may be done already, and what it was made of cleared away.
-    const latest = await latestSequence(repository, set, after)
-    const published = await findPublished(repository, set, session, after, latest)
+    const latest = await latestSequence(repository, set, job.after)
+    const published = await findPublished(repository, set, session, job.after, latest)
     if (published === undefined) throw error
     return published
   }
 }
 
-/** What is missing and staged will come; what is missing and not staged will not. */
-async function pending({ staging, give }: Staged, job: CommitJob, missing: StrataError): Promise<StrataError> {
+/** What is missing and staged will come: E_SEGMENTS_PENDING, if all of it is. */
+async function requireNotStaged({ staging, give }: Staged, job: CommitJob, missing: readonly number[]): Promise<void> {
   const { tenant, set, session } = job
   const prefix = stagedSessionPrefix({ tenant: asId(tenant), set: asId(set), session: asId(session) })
   const found = new Set<number>()
@@ -63,10 +74,9 @@ async function pending({ staging, give }: Staged, job: CommitJob, missing: Strat
     await give({ from: 'staging', tenant, set, session, segment, attempt, bytes: sizeBytes })
     found.add(segment)
   }
-  const segments = (missing.details?.['segments'] ?? []) as readonly number[]
-  if (segments.length === 0 || segments.some((segment) => !found.has(segment))) return missing
-  const message = `${String(segments.length)} segments are staged and not packed yet`
-  return new StrataError('E_SEGMENTS_PENDING', message, { details: { count: segments.length } })
+  if (missing.length === 0 || missing.some((segment) => !found.has(segment))) return
+  const message = `${String(missing.length)} segments are staged and not packed yet`
+  throw new StrataError('E_SEGMENTS_PENDING', message, { details: { count: missing.length } })
 }
 
 /** The point is there: what cannot be cleared away now is in nobody's way. */
