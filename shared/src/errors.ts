@@ -165,7 +165,9 @@ export const errorCatalogue = {
   ),
   E_TOKEN_EXPIRED: transient("The request took too long on its way, or this machine's clock is slow. Set the clock."),
   E_TOKEN_REPLAYED: transient('The same request came twice; only the first counts. Find out who repeats requests.'),
-  E_CLOCK_SKEW: permanent("Set this machine's clock: it is ahead of the service's."),
+  E_CLOCK_SKEW: transient(
+    "An agent goes by the service's time, whatever its own clock says. Where this stays, the clocks of the service's gateways differ: set them.",
+  ),
 
   // the agent's identity
   E_IDENTITY_MISSING: permanent(

@@ -145,6 +145,19 @@ test('tokens carry the time of the service, once it has told it', async (t) => {
   assert.ok(Math.abs(second - first - aheadMs) < 10_000)
 })
 
+test('two gateways with two times, which are asked in turn: each request comes through', async (t) => {
+  const apartMs = 400 * 24 * 3600_000
+  const { client, signedMs } = await bench(t, (_request, response, count) => {
+    const ownMs = Date.now() - (count % 2) * apartMs
+    const date = new Date(ownMs).toUTCString()
+    const isIts = Math.abs((signedMs.at(-1) ?? 0) - ownMs) < 60_000
+    if (isIts) say(response, 200, noPolicy, { date })
+    else say(response, 401, new StrataError('E_CLOCK_SKEW', 'what time is it?').toJSON(), { date })
+  })
+  for (let request = 1; request <= 4; request += 1) await client.ask(routes.policy)
+  assert.ok(signedMs.length <= 12, String(signedMs.length))
+})
+
 test('an answer that is none of ours is refused: no JSON, another form, too long, a stranger', async (t) => {
   const answers = ['no JSON', { policy: 'yes' }, 'x'.repeat(serviceAnswerBytesMax + 1)]
   for (const answer of answers) {
