@@ -266,7 +266,8 @@ export const maintainIntervalMs = 3600_000
 export const stagedLeftLifeMs = 2 * 3600_000
 /** What a worker packs in the time in which nobody minds to wait. */
 export const smallSegmentBytesMax = 4 * MiB
-export const smallSegmentsAtOnceMax = 2
+/** They wait for the store more than for a processor. */
+export const smallSegmentsAtOnceMax = 16
 /** Sessions whose documents a worker keeps at hand. */
 export const ingestSessionsKeptMax = 256
 /** Sessions that a gateway keeps at hand for each tenant; what it forgets it reads again. */

@@ -1,6 +1,6 @@
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { hasCode, toStrataError } from '@strata/shared/errors.ts'
+import { hasCode, StrataError, toStrataError } from '@strata/shared/errors.ts'
 import { handOverFileBytesMax } from '@strata/shared/limits.ts'
 import type { HandOverJob, IngestJob, IngestResult, SegmentSize, StagedJob } from '@strata/shared/queue/ingest-job.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
@@ -56,7 +56,7 @@ async function runStaged(
   const name = stagedName({ tenant: repository.tenant, set, session, segment, attempt: job.attempt })
   const path = join(handOverDirectory, `${session}-${String(segment)}-${job.attempt}.staged`)
   try {
-    await fetchTo(path, staging, name)
+    await fetchTo(path, staging, name, job.bytes)
     const result = await ingest.run(repository, { set, session, segment, path, sealed: true, size })
     await staging.delete(name)
     return result
@@ -77,8 +77,12 @@ function isOfThisMachine(error: unknown): boolean {
   return toStrataError(error).code.startsWith('E_HANDOVER') || toStrataError(error).code.startsWith('E_STORE')
 }
 
-async function fetchTo(path: string, staging: StagingArea, name: string): Promise<void> {
+async function fetchTo(path: string, staging: StagingArea, name: string, bytesStaged: number): Promise<void> {
   const bytes = await staging.get(name, { bytesMax: handOverFileBytesMax })
+  if (bytes.length !== bytesStaged) {
+    const message = `${name}: ${String(bytes.length)} bytes, and ${String(bytesStaged)} were staged`
+    throw new StrataError('E_SEGMENT_INVALID', message)
+  }
   try {
     await writeFile(path, bytes, { mode: 0o600 })
   } catch (error) {

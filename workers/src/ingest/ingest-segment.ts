@@ -39,7 +39,7 @@ export class Ingest {
    * Memory for packs, used again: as much as there were jobs at a time. Shared, since memory that changes hands makes the
    * garbage collectors of both threads believe that so much came or went, and start.
    */
-  readonly #rooms: SharedArrayBuffer[] = []
+  readonly #rooms: Readonly<Record<SegmentSize, SharedArrayBuffer[]>> = { large: [], small: [] }
 
   constructor(threads: number) {
     this.#pools = { large: poolOf(threads), small: poolOf(1) }
@@ -56,7 +56,7 @@ export class Ingest {
     const attempt = attemptFromBytes(repository.random(attemptBytes))
     const name = packName(place, 'data', { session, number: segment, attempt })
     const { ingestKeys } = repository
-    const room = this.#rooms.pop() ?? new SharedArrayBuffer(packRoomBytes)
+    const room = this.#rooms[size].pop() ?? new SharedArrayBuffer(packRoomBytes[size])
     try {
       const answer = await this.#pools[size].run({
         segmentPath: path,
@@ -78,7 +78,7 @@ export class Ingest {
       await repository.store.put(name, [new Uint8Array(room, 0, packBytes)], { ifAbsent: true })
       return { packBytes }
     } finally {
-      this.#rooms.push(room)
+      this.#rooms[size].push(room)
     }
   }
 

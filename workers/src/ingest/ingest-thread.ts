@@ -43,7 +43,7 @@ export interface SegmentTask extends SegmentOrigin {
   readonly compressionLevel: number
   /** Others of this process go first from now on where processors are scarce. */
   readonly stepsBack: boolean
-  /** `packRoomBytes` of memory for the pack; the thread's alone until it has answered. */
+  /** `packRoomBytes` of its size of memory for the pack; the thread's alone until it has answered. */
   readonly room: SharedArrayBuffer
 }
 

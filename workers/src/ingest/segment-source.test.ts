@@ -96,7 +96,7 @@ function taskFor(segmentPath: string, key?: Uint8Array): SegmentTask {
     indexKeyGeneration: 1,
     compressionLevel: 1,
     stepsBack: false,
-    room: new SharedArrayBuffer(packRoomBytes),
+    room: new SharedArrayBuffer(packRoomBytes.large),
   }
 }
 
