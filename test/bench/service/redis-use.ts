@@ -33,5 +33,5 @@ function familyOf(key: string): RedisFamily {
   if (key.includes(':seen:')) return 'seen tokens'
   if (key.endsWith(':events')) return 'events'
   if (key.includes(':admission:')) return 'admission'
-  return /:(hand-over|ingest|commit):([0-9a-f]{32}-|completed$|failed$)/.test(key) ? 'jobs' : 'other'
+  return /:(?:(?:hand-over|ingest)(?:-small)?|commit):(?:[0-9a-f]{32}-|completed$|failed$)/.test(key) ? 'jobs' : 'other'
 }
