@@ -19,12 +19,15 @@ describeWith(redisRequirement, 'small segments', () => {
   after(() => redis.stop())
 
   test('wait for no worker that has a large one; what is small is told by its bytes, if they are known', async (t) => {
-    const place = { address: { url: redis.url }, prefix: 'small' }
-    const guard = await RedisGuard.begin(place)
-    const queues = new JobQueues({ own: place, shared: place }, guard, systemRandomBytes)
+    const own = { address: { url: redis.url }, prefix: 'small-own' }
+    const shared = { ...own, prefix: 'small-shared' }
+    const guard = await RedisGuard.begin(own)
+    const queues = new JobQueues({ own, shared }, guard, systemRandomBytes)
     const [mayEnd, hasLarge] = [Promise.withResolvers<undefined>(), Promise.withResolvers<undefined>()]
     const packed: string[] = []
-    const workers = [...Object.entries(handOverQueues), ...Object.entries(stagedQueues)].map(([size, name]) => {
+    const all = [...Object.entries(handOverQueues), ...Object.entries(stagedQueues)]
+    const workers = all.map(([size, name]) => {
+      const { prefix } = name.startsWith('hand-over') ? own : shared
       const pack = async ({ data }: { data: HandOverJob | StagedJob }): Promise<{ packBytes: number }> => {
         if (size === 'large') {
           hasLarge.resolve(undefined)
@@ -33,7 +36,7 @@ describeWith(redisRequirement, 'small segments', () => {
         packed.push(`${data.from} ${size} ${String(data.segment)}`)
         return { packBytes: 1 }
       }
-      return new Worker(name, pack, { connection: { url: redis.url }, prefix: place.prefix, concurrency: 1 })
+      return new Worker(name, pack, { connection: { url: redis.url }, prefix, concurrency: 1 })
     })
     t.after(async () => {
       await Promise.all(workers.map((worker) => worker.close()))

@@ -63,10 +63,11 @@ describeWith(both, 'bad input: the certificate of the service', () => {
 
   test('an authority that the machine trusts need not be given', async () => {
     const server = await serve(good)
-    const machine = new Machine(place, 'trusting')
-    const token = await new Operator(place).newToken()
-    const system = { SSL_CERT_FILE: authority.certPath }
-    await machine.answer(['agent', 'enroll', '--service', server.address, '--token', token], system)
+    for (const name of ['SSL_CERT_FILE', 'NODE_EXTRA_CA_CERTS']) {
+      const machine = new Machine(place, `trusting-${name}`)
+      const args = ['--service', server.address, '--token', await new Operator(place).newToken(), '--name', name]
+      await machine.answer(['agent', 'enroll', ...args], { [name]: authority.certPath })
+    }
   })
 
   test('one of another name', async () => {

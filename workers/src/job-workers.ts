@@ -16,7 +16,7 @@ import { runCommit, type Staged } from './commit/commit-job.ts'
 import { runIngest, type IngestPlace } from './ingest/ingest-job.ts'
 import { Ingest } from './ingest/ingest-segment.ts'
 import { fromJobError, toJobError } from './queue-error.ts'
-import type { QueuePlace, QueuePlaces } from './queue-place.ts'
+import { isAlone, type QueuePlace, type QueuePlaces } from './queue-place.ts'
 import { bullConnection } from './redis-connection.ts'
 import type { Role } from './roles.ts'
 import type { Tenants } from './tenants.ts'
@@ -66,7 +66,7 @@ export class JobWorkers {
     }
     // One job more than there are threads: while its pack is being stored, no thread waits.
     const atOnce: Record<SegmentSize, number> = { large: threads + 1, small: smallSegmentsAtOnceMax }
-    for (const size of ['large', 'small'] as const) {
+    for (const size of isAlone(places) ? (['large'] as const) : (['large', 'small'] as const)) {
       this.#start(places.own, handOverQueues[size], atOnce[size], of(size))
       if (staged !== undefined) this.#start(places.shared, stagedQueues[size], atOnce[size], of(size))
     }

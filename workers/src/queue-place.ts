@@ -16,6 +16,11 @@ export interface QueuePlaces {
   readonly shared: QueuePlace
 }
 
+/** Alone, nobody says how large a segment is, and nobody waits for another's: all are in the queue for large ones. */
+export function isAlone({ own, shared }: QueuePlaces): boolean {
+  return own.prefix === shared.prefix
+}
+
 const allQueues = [...Object.values(handOverQueues), ...Object.values(stagedQueues), commitQueue]
 
 /** Removes the queues of services that were killed. E_REDIS_UNREACHABLE, E_REDIS_REFUSES. */

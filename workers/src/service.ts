@@ -128,7 +128,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       const closing = inTurn([
         () => guard.whileConnected(workers.close()),
         async () => {
-          await queues.obliterate(places)
+          await queues.obliterate()
           await guard.giveBack()
         },
         () => guard.whileConnected(queues.close()),

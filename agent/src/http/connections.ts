@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { createSecureContext, getCACertificates, rootCertificates } from 'node:tls'
+import { createSecureContext, getCACertificates } from 'node:tls'
 import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
 import { httpAgents, type HttpAgents } from '@strata/shared/store/http-transfer.ts'
 
@@ -17,7 +17,7 @@ export function openConnections({ caPath, proxy }: ConnectionOptions): HttpAgent
   }
   const own = caPath === undefined ? [] : [readCertificates(caPath)]
   return httpAgents({
-    trust: () => createSecureContext({ ca: [...rootCertificates, ...getCACertificates('system'), ...own] }),
+    trust: () => createSecureContext({ ca: [...trustedHere(), ...own] }),
     ...(proxy === undefined ? {} : { proxyEnv: { HTTP_PROXY: proxy, HTTPS_PROXY: proxy } }),
   })
 }
@@ -25,6 +25,11 @@ export function openConnections({ caPath, proxy }: ConnectionOptions): HttpAgent
 export function closeConnections({ http, https }: HttpAgents): void {
   http.destroy()
   https.destroy()
+}
+
+/** Those of Node and of NODE_EXTRA_CA_CERTS, and those of the system, which are the same for the most part. */
+function trustedHere(): ReadonlySet<string> {
+  return new Set([...getCACertificates('default'), ...getCACertificates('system')])
 }
 
 function readCertificates(path: string): string {

@@ -1,4 +1,5 @@
 import type { RandomBytes } from '@strata/shared/clock.ts'
+import { invariant } from '@strata/shared/errors.ts'
 import { commitJobId, commitQueue, type CommitJob, type CommitJobResult } from '@strata/shared/queue/commit-job.ts'
 import {
   handOverQueues,
@@ -10,7 +11,7 @@ import {
   type SegmentSize,
   type StagedJob,
 } from '@strata/shared/queue/ingest-job.ts'
-import type { QueuePlaces } from '../queue-place.ts'
+import { isAlone, type QueuePlace, type QueuePlaces } from '../queue-place.ts'
 import type { RedisGuard } from '../redis-guard.ts'
 import { QueueLine } from './queue-line.ts'
 
@@ -21,14 +22,25 @@ export class JobQueues {
   readonly #guard: RedisGuard
   readonly #random: RandomBytes
   readonly #handOver: Readonly<Record<SegmentSize, QueueLine>>
-  readonly #staged: Readonly<Record<SegmentSize, QueueLine>>
+  /** undefined: a service that is alone has no staging area. */
+  readonly #staged: Readonly<Record<SegmentSize, QueueLine>> | undefined
   readonly #commit: QueueLine
 
-  constructor({ own, shared }: QueuePlaces, guard: RedisGuard, random: RandomBytes) {
+  constructor(places: QueuePlaces, guard: RedisGuard, random: RandomBytes) {
+    const { own, shared } = places
     this.#guard = guard
     this.#random = random
-    this.#handOver = bySize((size) => new QueueLine(own, handOverQueues[size]))
-    this.#staged = bySize((size) => new QueueLine(shared, stagedQueues[size]))
+    const lines = (place: QueuePlace, names: typeof handOverQueues | typeof stagedQueues) => ({
+      large: new QueueLine(place, names.large),
+      small: new QueueLine(place, names.small),
+    })
+    if (isAlone(places)) {
+      const line = new QueueLine(own, handOverQueues.large)
+      this.#handOver = { large: line, small: line }
+    } else {
+      this.#handOver = lines(own, handOverQueues)
+      this.#staged = lines(shared, stagedQueues)
+    }
     this.#commit = new QueueLine(shared, commitQueue)
   }
 
@@ -42,6 +54,7 @@ export class JobQueues {
 
   /** A staged segment. Resolves when the job is in the queue; one that is there already stays as it is. */
   async stage(job: StagedJob, priority?: number): Promise<void> {
+    invariant(this.#staged !== undefined, 'where there is a staging area, queues are shared')
     const id = ingestJobId(job.session, job.segment, job.attempt)
     await this.#guard.whileConnected(this.#staged[segmentSizeOf(job.bytes)].add(id, job, { priority }))
   }
@@ -58,25 +71,21 @@ export class JobQueues {
   }
 
   /** Removes the queues that are this process's own, and all their jobs. */
-  async obliterate({ own, shared }: QueuePlaces): Promise<void> {
-    const lines = own.prefix === shared.prefix ? this.#lines : Object.values(this.#handOver)
-    await this.#guard.whileConnected(Promise.all(lines.map((line) => line.obliterate())))
+  async obliterate(): Promise<void> {
+    const lines = this.#staged === undefined ? this.#lines : new Set(Object.values(this.#handOver))
+    await this.#guard.whileConnected(Promise.all([...lines].map((line) => line.obliterate())))
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#lines.map((line) => line.close()))
+    await Promise.all([...this.#lines].map((line) => line.close()))
   }
 
-  get #lines(): readonly QueueLine[] {
-    return [...Object.values(this.#handOver), ...Object.values(this.#staged), this.#commit]
+  get #lines(): ReadonlySet<QueueLine> {
+    return new Set([...Object.values(this.#handOver), ...Object.values(this.#staged ?? {}), this.#commit])
   }
 }
 
 export interface HandOverOptions {
   readonly bytes?: number | undefined
   readonly priority?: number | undefined
-}
-
-function bySize<Value>(make: (size: SegmentSize) => Value): Record<SegmentSize, Value> {
-  return { large: make('large'), small: make('small') }
 }
