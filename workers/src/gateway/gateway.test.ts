@@ -210,6 +210,20 @@ test('an end may be repeated when the point was made; and nothing comes of one f
   }
 })
 
+test('of a session that is given up when Redis was lost the document stays: a pack of it may still come', async () => {
+  for (const isLost of [true, false]) {
+    const { repository } = makeTestRepository()
+    const handOver = (): Promise<never> =>
+      Promise.reject(isLost ? redisLost() : new StrataError('E_HANDOVER_LOST', 'gone'))
+    const gateway = localGateway(repository, { handOver } as unknown as JobQueues, patientClock)
+    const info = await gateway.open(zeroSession, 'a'.repeat(32))
+    await assert.rejects(gateway.handedOver(info, 0, { segmentFile: 'x', sealed: false }))
+    await gateway.abandon(info)
+    const left = await repository.store.head(sessionName(placeOf(repository, info), info.session))
+    assert.equal(left !== undefined, isLost)
+  }
+})
+
 test('a set that this gateway has seen is listed from its newest number on, and as a whole where that is gone', async () => {
   const made = makeTestRepository()
   const starts: (number | undefined)[] = []

@@ -240,6 +240,7 @@ export class Gateway {
     } catch (error) {
       // Nobody may have taken it: an outage is no fault of the segment, and may be a long one.
       if (hasCode(error, 'E_REDIS_LOST', 'E_REDIS_REFUSES')) live.sendings.set(segment, sending - 1)
+      live.isUnheardOf ||= hasCode(error, 'E_REDIS_LOST')
       throw error
     } finally {
       live.underWay.delete(work)
@@ -339,8 +340,8 @@ export class Gateway {
       await giveUpSession(this.repository, place.set, place.session)
     } else if (!live.ended) {
       await removeSessionObjects(store, place)
-      // Last: while anything is left, the sweeper finds it by that.
-      await store.delete(sessionName(place, place.session))
+      // Last: while anything is left, or may still come, the sweeper finds it by that.
+      if (!live.isUnheardOf) await store.delete(sessionName(place, place.session))
     }
   }
 

@@ -28,6 +28,8 @@ export interface LiveSession {
   readonly underWay: Set<Promise<unknown>>
   /** Everything was sent, as was said here. */
   ended: boolean
+  /** Redis went while a worker had a segment of it: nobody heard how that ended, and its pack may still come. */
+  isUnheardOf: boolean
 }
 
 /**
@@ -94,7 +96,7 @@ export class LiveSessions {
       })
       return base
     }
-    return { place, document, base: open, sendings: new Map(), underWay: new Set(), ended: false }
+    return { place, document, base: open, sendings: new Map(), underWay: new Set(), ended: false, isUnheardOf: false }
   }
 
   async #openBase(set: SetId, { base }: Session): Promise<PointMap | null> {
