@@ -56,6 +56,9 @@ export const errorCatalogue = {
   E_STORE_UNCONDITIONAL: permanent(
     'The store ignores create-if-absent (If-None-Match: *). Use a store that has it: two writers could harm each other on this one.',
   ),
+  E_STORE_NO_COPY: permanent(
+    'The store cannot copy parts of objects by itself. Use one that can: S3 with UploadPartCopy, Azure with Put Block From URL, a directory on a Linux file system with copy_file_range.',
+  ),
   E_STORE_PROTOCOL: permanent(
     'The store gave an answer that its protocol does not allow. Check what serves this endpoint.',
   ),

@@ -197,6 +197,18 @@ export const listPageObjectsMax = 1000
 export const directoryStatsInFlightMax = 32
 /** Upload streams hand out pieces of at most this size, so that a slow link is seen to make progress. */
 export const uploadPieceBytesMax = 256 * KiB
+/** Ranges that a store copies into one object. S3 takes 10,000 parts, the last of which is ours. */
+export const copyRangesMax = 9999
+/** S3 and Azure take some GiB in one request, but nothing is heard of it until all is copied. */
+export const copyRangeBytesMax = 1 * GiB
+/** Each part of an object on S3 has as much, but for the last one. */
+export const s3PartBytesMin = 5 * MiB
+/** What a request costs to copy on S3 and Azure, so many bytes cost in a month. */
+export const copyGapBytesMax = 256 * KiB
+/** Requests of one compose; others may be under way beside it. */
+export const copiesInFlightMax = 8
+/** What the system copies in one call, and begins to write back then: it holds one of the few threads for files. */
+export const copyCallBytesMax = 8 * MiB
 /** Slower than this is not meant: one segment would take a day. */
 export const bandwidthBytesPerSecondMin = 1 * KiB
 /** A bandwidth limit lets this much of its rate through at once after a pause. */
@@ -442,6 +454,9 @@ invariant(serviceCloseMsMax < serviceEndMsMax, 'a service that closes in time is
 invariant(sweepDeletesInFlightMax < storeRequestsInFlightMax, 'a sweep leaves most of the store to the work beside it')
 invariant(readWindowRecordsMax >= pageEntriesMax, 'a window holds at least one page')
 invariant(readBytesMax >= 2 * blockBytesMax, 'one read takes at least one whole record')
+invariant(copiesInFlightMax < storeRequestsInFlightMax, 'a compose leaves requests to the work beside it')
+invariant(copyRangesMax + 1 <= 10_000 && copyRangeBytesMax <= 4000 * MiB, 'S3 and Azure take every compose')
+invariant(copyGapBytesMax < s3PartBytesMin, 'a gap is less than what a request must copy')
 invariant(storePrefixCharsMax + 1 + objectNameCharsMax <= 1024, 'prefix and name fit a key of S3 and of Azure')
 invariant(
   storeRetryFirstDelayMs * 2 ** (storeAttemptsMin - 1) <= storeOutageMsMax / 10,

@@ -11,6 +11,7 @@ import { MemoryStore } from '@strata/shared/store/memory.ts'
 import type { ObjectInfo, ObjectStore } from '@strata/shared/store/object-store.ts'
 import { systemClock } from '@strata/shared/clock.ts'
 import type { StoreObserver } from '@strata/shared/store/store-requests.ts'
+import { describeCompose, describeNoCopy } from './compose-suite.ts'
 
 /** The guarantees of ObjectStore as tests. Every implementation passes all of them. */
 export interface StoreUnderTest {
@@ -18,7 +19,16 @@ export interface StoreUnderTest {
   open(place: string, onRequest: StoreObserver): Promise<ObjectStore>
   /** A store whose bucket, container or directory is not there. */
   openMissing(): Promise<ObjectStore>
+  /** What lies in the bucket without being an object yet, where a server lets us see it. */
+  readonly unfinished?: () => Promise<readonly string[]>
   stop(): Promise<void>
+}
+
+export interface SuiteOptions {
+  /** false where there is nothing that could be missing */
+  readonly hasBuckets?: boolean
+  /** false where the server cannot copy */
+  readonly copies?: boolean
 }
 
 const MiB = 1024 ** 2
@@ -26,8 +36,10 @@ const raceKeys = 60
 const raceWriters = 12
 const listedObjects = 2345
 
-/** @param hasBuckets false where there is nothing that could be missing */
-export function describeObjectStore(start: () => Promise<StoreUnderTest>, hasBuckets = true): void {
+export function describeObjectStore(
+  start: () => Promise<StoreUnderTest>,
+  { hasBuckets = true, copies = true }: SuiteOptions = {},
+): void {
   let underTest: StoreUnderTest
   let places = 0
   const openStores: ObjectStore[] = []
@@ -293,6 +305,10 @@ export function describeObjectStore(start: () => Promise<StoreUnderTest>, hasBuc
       assert.deepEqual(await namesIn(store, ''), [])
     })
   })
+
+  const unfinished = async (): Promise<readonly string[]> => (await underTest.unfinished?.()) ?? []
+  if (copies) describeCompose({ open, unfinished })
+  else describeNoCopy({ open, unfinished })
 
   describe('list', () => {
     // In byte order: '-' and '.' come before '/', digits and '_' after it.

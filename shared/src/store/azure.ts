@@ -5,6 +5,7 @@ import { StrataError } from '../errors.ts'
 import { storeRequestTimeoutMs } from '../limits.ts'
 import { azureContainerClient } from './azure-client.ts'
 import { AzureListing, objectInfo } from './azure-list.ts'
+import { checkCompose } from './copy-rules.ts'
 import type { Environment } from './environment.ts'
 import { receiveObject } from './http-download.ts'
 import { brokenBodyError, httpError } from './http-errors.ts'
@@ -13,7 +14,15 @@ import { RequestGate, httpAgents, uploadStream, withIdleLimit } from './http-tra
 import type { HttpAgents } from './http-transfer.ts'
 import { byteCount, existsError, missingError, truncatedError, wantedFrom } from './object-errors.ts'
 import { checkDirectory, checkListPrefix, checkObjectName } from './object-names.ts'
-import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions, WholeObject } from './object-store.ts'
+import type {
+  ByteRange,
+  CopyRange,
+  ListOptions,
+  ObjectInfo,
+  ObjectStore,
+  PutOptions,
+  WholeObject,
+} from './object-store.ts'
 import { StoreClock } from './store-clock.ts'
 import { observed } from './store-requests.ts'
 import type { StoreObserver, StoreRequestKind } from './store-requests.ts'
@@ -45,6 +54,7 @@ const objectMissingCodes: readonly (string | undefined)[] = ['BlobNotFound']
 
 class AzureStore implements ObjectStore {
   readonly description: string
+  readonly copying = undefined
   readonly #container: ContainerClient
   readonly #agents: HttpAgents
   readonly #prefix: string
@@ -97,6 +107,11 @@ class AzureStore implements ObjectStore {
         }
       },
     )
+  }
+
+  async compose(name: string, ranges: readonly CopyRange[]): Promise<void> {
+    await Promise.resolve()
+    checkCompose(this.copying, this.description, name, ranges)
   }
 
   async get(name: string, part?: ByteRange | WholeObject): Promise<Uint8Array<ArrayBuffer>> {

@@ -3,6 +3,7 @@ import { mkdir, open, rmdir } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { isSystemError } from './directory-errors.ts'
+import { byteCount } from './object-errors.ts'
 
 /** Small file-system steps of the directory store. They throw the system's errors; the store gives them their codes. */
 
@@ -16,6 +17,16 @@ function openFlag(name: 'O_NOFOLLOW' | 'O_NONBLOCK'): number {
 
 /** Never through a link, and without waiting for the other end when somebody has put a pipe there. */
 export const readFlags = constants.O_RDONLY | openFlag('O_NOFOLLOW') | openFlag('O_NONBLOCK')
+
+/** Writes what a new file holds, from its start. @returns how many bytes */
+export type WriteContent = (file: FileHandle) => Promise<number>
+
+export function contentOf(parts: readonly Uint8Array[]): WriteContent {
+  return async (file) => {
+    await writeParts(file, parts)
+    return byteCount(parts)
+  }
+}
 
 /** Writes the parts one after the other, however few bytes the system takes at a time. */
 export async function writeParts(file: FileHandle, parts: readonly Uint8Array[]): Promise<void> {

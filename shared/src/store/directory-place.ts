@@ -1,8 +1,11 @@
-import { realpath, stat } from 'node:fs/promises'
+import { open, realpath, stat } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { StrataError } from '../errors.ts'
 import { isSystemError } from './directory-errors.ts'
+import { readFlags } from './directory-files.ts'
 import { linkError } from './directory-list.ts'
+import { missingError } from './object-errors.ts'
 
 /**
  * Where a directory store lies, and the check that no step leaves it: the real path of an object's directory must be
@@ -39,6 +42,29 @@ export class DirectoryPlace {
     }
   }
 
+  /** To be read, and closed. E_OBJECT_MISSING where there is none. */
+  async openObject(name: string): Promise<OpenObject> {
+    const file = await this.#openFile(name)
+    try {
+      const stats = await file.stat()
+      if (!stats.isFile()) throw missingError(this.description, name)
+      return { file, sizeBytes: stats.size }
+    } catch (error) {
+      await file.close()
+      throw error
+    }
+  }
+
+  async #openFile(name: string): Promise<FileHandle> {
+    try {
+      if (await this.hasDirectoryOf(name)) return await open(this.pathOf(name), readFlags)
+    } catch (error) {
+      if (!isSystemError(error, 'ENOENT', 'ENOTDIR')) throw error
+    }
+    await this.checkRoot()
+    throw missingError(this.description, name)
+  }
+
   /** Throws E_STORE_MISSING when the store's own directory is gone. */
   async checkRoot(): Promise<void> {
     try {
@@ -48,6 +74,11 @@ export class DirectoryPlace {
       throw error
     }
   }
+}
+
+export interface OpenObject {
+  readonly file: FileHandle
+  readonly sizeBytes: number
 }
 
 export function missingStoreError(description: string, cause: unknown): StrataError {

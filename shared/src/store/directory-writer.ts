@@ -8,7 +8,8 @@ import { cachedBytesMax } from '../limits.ts'
 import { dropCache } from '../system/page-cache.ts'
 import { DurableDirectories } from './directory-durable.ts'
 import { isSystemError } from './directory-errors.ts'
-import { makeDirectory, writeParts } from './directory-files.ts'
+import { makeDirectory } from './directory-files.ts'
+import type { WriteContent } from './directory-files.ts'
 import { missingStoreError } from './directory-place.ts'
 import type { DirectoryPlace } from './directory-place.ts'
 import { existsError, nestedNameError } from './object-errors.ts'
@@ -41,8 +42,8 @@ export class DirectoryWriter {
   }
 
   /** Whatever fails, no object is left half, and no temporary file. Throws the system's errors, too. */
-  async write(name: string, parts: readonly Uint8Array[], ifAbsent: boolean): Promise<void> {
-    const temporary = await this.writeTemporary('put', parts)
+  async write(name: string, content: WriteContent, ifAbsent: boolean): Promise<void> {
+    const temporary = await this.writeTemporary('put', content)
     try {
       await this.#publish(temporary, name, ifAbsent)
     } catch (error) {
@@ -61,17 +62,17 @@ export class DirectoryWriter {
   }
 
   /** Writes and syncs a new file in the temporary directory; nothing of it stays if that fails. */
-  async writeTemporary(purpose: 'put' | 'clock', parts: readonly Uint8Array[]): Promise<string> {
+  async writeTemporary(purpose: 'put' | 'clock', content: WriteContent): Promise<string> {
     const path = join(
       this.#temporary,
       `${purpose}-${Buffer.from(this.#randomBytes(temporaryRandomBytes)).toString('hex')}`,
     )
     const file = await this.#createTemporary(path)
     try {
-      await writeParts(file, parts)
+      const bytes = await content(file)
       if (purpose === 'put') {
         await file.sync()
-        if (bytesOf(parts) > cachedBytesMax) await dropCache(file.fd)
+        if (bytes > cachedBytesMax) await dropCache(file.fd)
       }
       // Some file systems say only now that they have no room.
       await file.close()
@@ -177,8 +178,4 @@ function noLinksError(description: string, cause: unknown): StrataError {
     cause,
     hint: 'Strata creates files only if absent by hard links. Put the store on a file system that has them (not FAT or exFAT).',
   })
-}
-
-function bytesOf(parts: readonly Uint8Array[]): number {
-  return parts.reduce((sum, part) => sum + part.length, 0)
 }

@@ -1,17 +1,19 @@
-import { open, readdir, realpath, stat, unlink } from 'node:fs/promises'
-import type { FileHandle } from 'node:fs/promises'
+import { readdir, realpath, stat, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Clock, RandomBytes } from '../clock.ts'
 import { StrataError } from '../errors.ts'
 import { cachedBytesMax, temporaryFileLifeMs } from '../limits.ts'
 import { dropCache } from '../system/page-cache.ts'
+import { checkCompose } from './copy-rules.ts'
+import { composedOf, directoryCopying } from './directory-compose.ts'
 import { syncIfThere } from './directory-durable.ts'
 import { directoryError, directoryWriteError, isSystemError } from './directory-errors.ts'
-import { makeDirectoriesDurably, readFlags, readUpTo, removeEmptyDirectory } from './directory-files.ts'
+import { contentOf, makeDirectoriesDurably, readUpTo, removeEmptyDirectory } from './directory-files.ts'
 import { directoriesIn, objectInfo, walkDirectory } from './directory-list.ts'
 import type { DirectoryWalk } from './directory-list.ts'
 import { DirectoryPlace, missingStoreError } from './directory-place.ts'
+import type { OpenObject } from './directory-place.ts'
 import {
   DirectoryWriter,
   isDirectory,
@@ -19,10 +21,18 @@ import {
   temporaryDirectoryName,
   temporaryFilePattern,
 } from './directory-writer.ts'
-import { byteCount, missingError, tooLongError, truncatedError, wantedFrom } from './object-errors.ts'
+import { byteCount, tooLongError, truncatedError, wantedFrom } from './object-errors.ts'
 import type { Wanted } from './object-errors.ts'
 import { checkDirectory, checkListPrefix, checkObjectName } from './object-names.ts'
-import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions, WholeObject } from './object-store.ts'
+import type {
+  ByteRange,
+  CopyRange,
+  ListOptions,
+  ObjectInfo,
+  ObjectStore,
+  PutOptions,
+  WholeObject,
+} from './object-store.ts'
 import { StoreClock } from './store-clock.ts'
 import { observed } from './store-requests.ts'
 import type { StoreObserver, StoreRequestKind } from './store-requests.ts'
@@ -67,6 +77,7 @@ async function rootOf(path: string, description: string): Promise<string> {
 }
 
 class DirectoryStore implements ObjectStore {
+  readonly copying = directoryCopying
   readonly #place: DirectoryPlace
   readonly #writer: DirectoryWriter
   readonly #clock: StoreClock
@@ -86,7 +97,18 @@ class DirectoryStore implements ObjectStore {
   async put(name: string, parts: readonly Uint8Array[], options: PutOptions = {}): Promise<void> {
     checkObjectName(name)
     const request = async (): Promise<void> => {
-      await this.#writer.write(name, parts, options.ifAbsent === true)
+      await this.#writer.write(name, contentOf(parts), options.ifAbsent === true)
+    }
+    await this.#run('put', `writing ${name}`, directoryWriteError, request, () => ({ sent: byteCount(parts) }))
+  }
+
+  async compose(name: string, ranges: readonly CopyRange[], parts: readonly Uint8Array[]): Promise<void> {
+    checkCompose(this.copying, this.description, name, ranges)
+    const content = composedOf(this.#place, ranges, parts, async (source, copy) => {
+      await this.#run('copy', `copying from ${source}`, directoryError, copy)
+    })
+    const request = async (): Promise<void> => {
+      await this.#writer.write(name, content, false)
     }
     await this.#run('put', `writing ${name}`, directoryWriteError, request, () => ({ sent: byteCount(parts) }))
   }
@@ -95,11 +117,11 @@ class DirectoryStore implements ObjectStore {
     checkObjectName(name)
     const wanted = wantedFrom(part)
     const request = async (): Promise<Uint8Array<ArrayBuffer>> => {
-      const file = await this.#openObject(name)
+      const object = await this.#place.openObject(name)
       try {
-        return await this.#read(file, name, wanted)
+        return await this.#read(object, name, wanted)
       } finally {
-        await file.close()
+        await object.file.close()
       }
     }
     return await this.#run('get', `reading ${name}`, directoryError, request, (bytes) => ({
@@ -173,7 +195,7 @@ class DirectoryStore implements ObjectStore {
     const known = this.#clock.current()
     if (known !== undefined) return known
     return await this.#run('head', 'asking the time', directoryWriteError, async () => {
-      const temporary = await this.#writer.writeTemporary('clock', [Uint8Array.of(0)])
+      const temporary = await this.#writer.writeTemporary('clock', contentOf([Uint8Array.of(0)]))
       try {
         const { mtimeMs } = await stat(temporary)
         this.#clock.observe(mtimeMs)
@@ -230,23 +252,15 @@ class DirectoryStore implements ObjectStore {
     }
   }
 
-  async #openObject(name: string): Promise<FileHandle> {
-    try {
-      if (await this.#place.hasDirectoryOf(name)) return await open(this.#place.pathOf(name), readFlags)
-    } catch (error) {
-      if (!isSystemError(error, 'ENOENT', 'ENOTDIR')) throw error
-    }
-    await this.#place.checkRoot()
-    throw missingError(this.description, name)
-  }
-
-  async #read(file: FileHandle, name: string, { range, bytesMax }: Wanted): Promise<Uint8Array<ArrayBuffer>> {
-    const stats = await file.stat()
-    if (!stats.isFile()) throw missingError(this.description, name)
-    const { offset, length } = range ?? { offset: 0, length: stats.size }
+  async #read(
+    { file, sizeBytes }: OpenObject,
+    name: string,
+    { range, bytesMax }: Wanted,
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    const { offset, length } = range ?? { offset: 0, length: sizeBytes }
     // Checked before the buffer is made: nobody's wrong length makes us allocate it.
-    if (range === undefined && stats.size > bytesMax) throw tooLongError(this.description, name, bytesMax, stats.size)
-    if (offset + length > stats.size) throw truncatedError(this.description, name, { offset, length }, stats.size)
+    if (range === undefined && sizeBytes > bytesMax) throw tooLongError(this.description, name, bytesMax, sizeBytes)
+    if (offset + length > sizeBytes) throw truncatedError(this.description, name, { offset, length }, sizeBytes)
     const bytes = await readUpTo(file, offset, length)
     if (bytes.byteLength < length) throw truncatedError(this.description, name, { offset, length })
     if (length > cachedBytesMax) await dropCache(file.fd, offset, length)

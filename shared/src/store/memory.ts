@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts'
 import { listPageObjectsMax } from '../limits.ts'
+import { checkCompose, freeCopying } from './copy-rules.ts'
 import {
   byteCount,
   existsError,
@@ -10,7 +11,15 @@ import {
   wantedFrom,
 } from './object-errors.ts'
 import { checkDirectory, checkListPrefix, checkObjectName, compareNames, directoryBelow } from './object-names.ts'
-import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions, WholeObject } from './object-store.ts'
+import type {
+  ByteRange,
+  CopyRange,
+  ListOptions,
+  ObjectInfo,
+  ObjectStore,
+  PutOptions,
+  WholeObject,
+} from './object-store.ts'
 import { observed } from './store-requests.ts'
 import type { StoreObserver } from './store-requests.ts'
 
@@ -27,6 +36,7 @@ export interface MemoryStoreOptions {
 /** Keeps objects in this process: for tests, and as the model that the other stores are compared with. */
 export class MemoryStore implements ObjectStore {
   readonly description = 'memory:'
+  readonly copying = freeCopying
   readonly #clock: Clock
   readonly #onRequest: StoreObserver | undefined
   readonly #objects = new Map<string, Held>()
@@ -43,11 +53,23 @@ export class MemoryStore implements ObjectStore {
     const request = async (): Promise<number> => {
       await Promise.resolve()
       if (options.ifAbsent === true && this.#objects.has(name)) throw existsError(this.description, name)
-      this.#checkNoDirectory(name)
-      const bytes = joined(parts)
-      if (!this.#objects.has(name)) this.#countInDirectories(name, 1)
-      this.#objects.set(name, { bytes, modifiedMs: this.#clock.nowMs() })
-      return bytes.byteLength
+      this.#keep(name, joined(parts))
+      return byteCount(parts)
+    }
+    await observed(this.#onRequest, 'put', request, (sent) => ({ sent }))
+  }
+
+  async compose(name: string, ranges: readonly CopyRange[], parts: readonly Uint8Array[]): Promise<void> {
+    checkCompose(this.copying, this.description, name, ranges)
+    const copies: Uint8Array[] = []
+    for (const range of ranges) {
+      const copy = async (): Promise<Uint8Array> => await Promise.resolve(this.#rangeOf(range.source, range))
+      copies.push(await observed(this.#onRequest, 'copy', copy))
+    }
+    const request = async (): Promise<number> => {
+      await Promise.resolve()
+      this.#keep(name, joined([...copies, ...parts]))
+      return byteCount(parts)
     }
     await observed(this.#onRequest, 'put', request, (sent) => ({ sent }))
   }
@@ -57,16 +79,10 @@ export class MemoryStore implements ObjectStore {
     const { range, bytesMax } = wantedFrom(part)
     const request = async (): Promise<Uint8Array<ArrayBuffer>> => {
       await Promise.resolve()
-      const held = this.#objects.get(name)
-      if (held === undefined) throw missingError(this.description, name)
-      const sizeBytes = held.bytes.byteLength
-      if (range === undefined) {
-        if (sizeBytes > bytesMax) throw tooLongError(this.description, name, bytesMax, sizeBytes)
-        return held.bytes.slice()
-      }
-      const end = range.offset + range.length
-      if (end > sizeBytes) throw truncatedError(this.description, name, range, sizeBytes)
-      return held.bytes.slice(range.offset, end)
+      if (range !== undefined) return this.#rangeOf(name, range)
+      const { bytes } = this.#held(name)
+      if (bytes.byteLength > bytesMax) throw tooLongError(this.description, name, bytesMax, bytes.byteLength)
+      return bytes.slice()
     }
     return await observed(this.#onRequest, 'get', request, (bytes) => ({ received: bytes.byteLength }))
   }
@@ -135,6 +151,25 @@ export class MemoryStore implements ObjectStore {
     const held = this.#objects.get(name)
     if (held === undefined) return undefined
     return { name, sizeBytes: held.bytes.byteLength, modifiedMs: held.modifiedMs }
+  }
+
+  #held(name: string): Held {
+    const held = this.#objects.get(name)
+    if (held === undefined) throw missingError(this.description, name)
+    return held
+  }
+
+  #rangeOf(name: string, range: ByteRange): Uint8Array<ArrayBuffer> {
+    const { bytes } = this.#held(name)
+    const end = range.offset + range.length
+    if (end > bytes.byteLength) throw truncatedError(this.description, name, range, bytes.byteLength)
+    return bytes.slice(range.offset, end)
+  }
+
+  #keep(name: string, bytes: Uint8Array<ArrayBuffer>): void {
+    this.#checkNoDirectory(name)
+    if (!this.#objects.has(name)) this.#countInDirectories(name, 1)
+    this.#objects.set(name, { bytes, modifiedMs: this.#clock.nowMs() })
   }
 
   /** Refuses, as a file system would, a name that is another object's directory, or that has an object as its own. */

@@ -17,7 +17,7 @@ export function wantedFrom(part: ByteRange | WholeObject | undefined): Wanted {
   return { range: part, bytesMax: Infinity }
 }
 
-function checkRange(range: ByteRange): void {
+export function checkRange(range: ByteRange): void {
   invariant(Number.isSafeInteger(range.offset) && range.offset >= 0, `the offset of a range is ${String(range.offset)}`)
   invariant(
     Number.isSafeInteger(range.length) && range.length > 0 && Number.isSafeInteger(range.offset + range.length),

@@ -21,7 +21,7 @@
  * the implementation knows that, and only the retry decorator acts on it. Implementations never try twice themselves.
  *
  * After a transient error the outcome of a put or delete is unknown: it may have happened, and only the answer was
- * lost. That is harmless for a plain put and a delete. A repeated put with `ifAbsent` may meet its own object; the retry
+ * lost. That is harmless for a plain put, a compose and a delete. A repeated put with `ifAbsent` may meet its own object; the retry
  * decorator then compares the bytes and counts equal ones as success. So what is put with `ifAbsent` must name its
  * writer (a session id, a random number), or two writers of equal bytes could both believe that they were first.
  */
@@ -29,8 +29,21 @@ export interface ObjectStore {
   /** For messages: a URL without credentials. */
   readonly description: string
 
+  /** What the store can copy by itself; undefined where it can copy nothing. */
+  readonly copying: CopyRules | undefined
+
   /** Writes a whole object. The parts are written one after the other as one object. */
   put(name: string, parts: readonly Uint8Array[], options?: PutOptions): Promise<void>
+
+  /**
+   * Writes a whole object: first the ranges, in order, which the store copies by itself and no byte of which passes this
+   * process; then the parts. As atomic and durable as a put, and it replaces, so the name must be the caller's own.
+   *
+   * The sources must not be replaced meanwhile. A missing one: E_OBJECT_MISSING. A range that passes its end:
+   * E_OBJECT_TRUNCATED. In an archive class: E_OBJECT_ARCHIVED. A store that turns out to have no such operation:
+   * E_STORE_NO_COPY. Whatever fails, there is no object of it. Ranges that break the rules of `copying` are a bug.
+   */
+  compose(name: string, ranges: readonly CopyRange[], parts: readonly Uint8Array[]): Promise<void>
 
   /**
    * Reads an object whole, or a range of it. Missing: E_OBJECT_MISSING. In an archive class of the store, where it can be
@@ -73,6 +86,21 @@ export interface ByteRange {
   readonly offset: number
   /** At least 1. */
   readonly length: number
+}
+
+/** Bytes of another object of the same store. */
+export interface CopyRange extends ByteRange {
+  readonly source: string
+}
+
+export interface CopyRules {
+  /** Shorter ranges cannot be copied. */
+  readonly rangeBytesMin: number
+  readonly rangeBytesMax: number
+  /** In one object. */
+  readonly rangesMax: number
+  /** So many dead bytes between two ranges cost less than what it takes to leave them out: one more request, or call. */
+  readonly gapBytesMax: number
 }
 
 export interface WholeObject {

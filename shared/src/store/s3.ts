@@ -11,12 +11,21 @@ import type { GetObjectCommandOutput } from '@aws-sdk/client-s3'
 import type { Clock } from '../clock.ts'
 import { StrataError } from '../errors.ts'
 import { storeRequestTimeoutMs } from '../limits.ts'
+import { checkCompose } from './copy-rules.ts'
 import type { Environment } from './environment.ts'
 import { receiveObject } from './http-download.ts'
 import { RequestGate, uploadStream, withIdleLimit } from './http-transfer.ts'
 import { byteCount, existsError, missingError, truncatedError, wantedFrom } from './object-errors.ts'
 import { checkDirectory, checkListPrefix, checkObjectName } from './object-names.ts'
-import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions, WholeObject } from './object-store.ts'
+import type {
+  ByteRange,
+  CopyRange,
+  ListOptions,
+  ObjectInfo,
+  ObjectStore,
+  PutOptions,
+  WholeObject,
+} from './object-store.ts'
 import { s3ClientConfig } from './s3-client.ts'
 import { s3Error, s3FailureOf } from './s3-errors.ts'
 import { S3Listing, objectInfo } from './s3-list.ts'
@@ -49,6 +58,7 @@ export function openS3Store(location: S3Location, options: S3StoreOptions): Obje
 
 class S3Store implements ObjectStore {
   readonly description: string
+  readonly copying = undefined
   readonly #client: S3Client
   readonly #bucket: string
   readonly #prefix: string
@@ -110,6 +120,11 @@ class S3Store implements ObjectStore {
         }
       },
     )
+  }
+
+  async compose(name: string, ranges: readonly CopyRange[]): Promise<void> {
+    await Promise.resolve()
+    checkCompose(this.copying, this.description, name, ranges)
   }
 
   async get(name: string, part?: ByteRange | WholeObject): Promise<Uint8Array<ArrayBuffer>> {

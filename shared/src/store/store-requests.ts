@@ -2,11 +2,11 @@
  * Every request that really goes to a store is told to an observer, by the implementation itself: only there are the
  * pages of a listing and the repeats after an error seen as the requests that they are (and that are billed).
  */
-export type StoreRequestKind = 'put' | 'get' | 'head' | 'list' | 'delete'
+export type StoreRequestKind = 'put' | 'copy' | 'get' | 'head' | 'list' | 'delete'
 
 export interface StoreRequest {
   readonly kind: StoreRequestKind
-  /** Object bytes sent, without headers; 0 when the request failed. */
+  /** Object bytes sent, without headers; 0 when the request failed, and for what the store copies by itself. */
   readonly bytesSent: number
   /** Object bytes received, without headers and listings; 0 when the request failed. */
   readonly bytesReceived: number

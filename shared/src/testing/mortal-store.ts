@@ -22,7 +22,9 @@ export function mortalStore(store: ObjectStore, request: number, when: 'before' 
   }
   return {
     description: store.description,
+    copying: store.copying,
     put: (name, parts, options) => lived(() => store.put(name, parts, options)),
+    compose: (name, ranges, parts) => lived(() => store.compose(name, ranges, parts)),
     get: (name, range) => lived(() => store.get(name, range)),
     head: (name) => lived(() => store.head(name)),
     list: (prefix, options) => listed(store.list(prefix, options)),

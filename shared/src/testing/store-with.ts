@@ -4,7 +4,9 @@ import type { ObjectStore } from '../store/object-store.ts'
 export function storeWith(store: ObjectStore, methods: Partial<ObjectStore>): ObjectStore {
   return {
     description: store.description,
+    copying: store.copying,
     put: (name, parts, options) => store.put(name, parts, options),
+    compose: (name, ranges, parts) => store.compose(name, ranges, parts),
     get: (name, range) => store.get(name, range),
     head: (name) => store.head(name),
     list: (prefix, options) => store.list(prefix, options),

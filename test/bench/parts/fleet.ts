@@ -94,11 +94,12 @@ function difference(after: StoreTotals, before: StoreTotals): StoreTotals {
     bytesSent: -totals.bytesSent,
     bytesReceived: -totals.bytesReceived,
   })
-  const { put, get, head, list, delete: deleted } = before.byKind
+  const { put, copy, get, head, list, delete: deleted } = before.byKind
   return addStoreTotals(after, {
     ...before,
     byKind: {
       put: negative(put),
+      copy: negative(copy),
       get: negative(get),
       head: negative(head),
       list: negative(list),

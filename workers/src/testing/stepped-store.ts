@@ -10,7 +10,9 @@ export type Around = <Result>(request: () => Promise<Result>) => Promise<Result>
 export function steppedStore(store: ObjectStore, around: Around): ObjectStore {
   return {
     description: store.description,
+    copying: store.copying,
     put: (name, parts, options) => around(() => store.put(name, parts, options)),
+    compose: (name, ranges, parts) => around(() => store.compose(name, ranges, parts)),
     get: (name, range) => around(() => store.get(name, range)),
     head: (name) => around(() => store.head(name)),
     async *list(prefix, options) {

@@ -1,7 +1,16 @@
 import type { Clock } from '../../clock.ts'
 import { invariant } from '../../errors.ts'
 import { bandwidthBurstMs } from '../../limits.ts'
-import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions, WholeObject } from '../object-store.ts'
+import type {
+  ByteRange,
+  CopyRange,
+  CopyRules,
+  ListOptions,
+  ObjectInfo,
+  ObjectStore,
+  PutOptions,
+  WholeObject,
+} from '../object-store.ts'
 import { byteCount } from '../object-errors.ts'
 
 /**
@@ -78,9 +87,18 @@ class LimitedStore implements ObjectStore {
     return this.#store.description
   }
 
+  get copying(): CopyRules | undefined {
+    return this.#store.copying
+  }
+
   async put(name: string, parts: readonly Uint8Array[], options: PutOptions = {}): Promise<void> {
     await this.#up?.take(byteCount(parts))
     await this.#store.put(name, parts, options)
+  }
+
+  async compose(name: string, ranges: readonly CopyRange[], parts: readonly Uint8Array[]): Promise<void> {
+    await this.#up?.take(byteCount(parts))
+    await this.#store.compose(name, ranges, parts)
   }
 
   async get(name: string, part?: ByteRange | WholeObject): Promise<Uint8Array<ArrayBuffer>> {

@@ -16,6 +16,7 @@ test('requests and bytes are summed by kind and in all, and passed on', () => {
     bytesReceived: 7,
     byKind: {
       put: { requests: 2, bytesSent: 15, bytesReceived: 0 },
+      copy: { requests: 0, bytesSent: 0, bytesReceived: 0 },
       get: { requests: 1, bytesSent: 0, bytesReceived: 7 },
       head: { requests: 0, bytesSent: 0, bytesReceived: 0 },
       list: { requests: 0, bytesSent: 0, bytesReceived: 0 },

@@ -21,12 +21,13 @@ export interface StoreMetrics {
   totals(): StoreTotals
 }
 
-const kinds: readonly StoreRequestKind[] = ['put', 'get', 'head', 'list', 'delete']
+const kinds: readonly StoreRequestKind[] = ['put', 'copy', 'get', 'head', 'list', 'delete']
 
 /** @param next is told of every request too */
 export function createStoreMetrics(next?: StoreObserver): StoreMetrics {
   const sums = {
     put: { requests: 0, bytesSent: 0, bytesReceived: 0 },
+    copy: { requests: 0, bytesSent: 0, bytesReceived: 0 },
     get: { requests: 0, bytesSent: 0, bytesReceived: 0 },
     head: { requests: 0, bytesSent: 0, bytesReceived: 0 },
     list: { requests: 0, bytesSent: 0, bytesReceived: 0 },
@@ -55,6 +56,7 @@ export function addStoreTotals(first: StoreTotals, ...others: readonly StoreTota
   const ofKind = (kind: StoreRequestKind): RequestTotals => sumOf(all.map((totals) => totals.byKind[kind]))
   const byKind = {
     put: ofKind('put'),
+    copy: ofKind('copy'),
     get: ofKind('get'),
     head: ofKind('head'),
     list: ofKind('list'),

@@ -1,7 +1,16 @@
 import type { Clock, RandomBytes } from '../../clock.ts'
 import { StrataError, hasCode } from '../../errors.ts'
 import { storeAttemptsMin, storeOutageMsMax, storeRetryDelayMsMax, storeRetryFirstDelayMs } from '../../limits.ts'
-import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions, WholeObject } from '../object-store.ts'
+import type {
+  ByteRange,
+  CopyRange,
+  CopyRules,
+  ListOptions,
+  ObjectInfo,
+  ObjectStore,
+  PutOptions,
+  WholeObject,
+} from '../object-store.ts'
 import { byteCount, existsError } from '../object-errors.ts'
 
 /**
@@ -50,6 +59,10 @@ class RetryingStore implements ObjectStore {
     return this.#store.description
   }
 
+  get copying(): CopyRules | undefined {
+    return this.#store.copying
+  }
+
   async put(name: string, parts: readonly Uint8Array[], options: PutOptions = {}): Promise<void> {
     const attempts = this.#attempts()
     await attempts.run(async () => {
@@ -63,6 +76,13 @@ class RetryingStore implements ObjectStore {
         // The server may also have taken up the earlier attempt only after that look.
         if (!mayBeThere || !hasCode(error, 'E_OBJECT_EXISTS') || !(await this.#isThere(name, parts))) throw error
       }
+    })
+  }
+
+  /** As a whole: what it copies in one object is bounded, and costs nobody's link. */
+  async compose(name: string, ranges: readonly CopyRange[], parts: readonly Uint8Array[]): Promise<void> {
+    await this.#attempts().run(async () => {
+      await this.#store.compose(name, ranges, parts)
     })
   }
 
