@@ -128,6 +128,9 @@ export const errorCatalogue = {
     'Points of this set are missing or were replaced. Find out who could write to the store before trusting it.',
   ),
   E_SEQUENCE_TAKEN: transient('Other backups of this set kept taking the next number. Run the backup again.'),
+  E_COPY_OVERTAKEN: transient(
+    'A backup was quicker than the synthetic full. Run strata synth again: it goes on with what it has copied.',
+  ),
 
   E_RUN_UNDER_WAY: permanent('Wait for the other run to end, or end it.'),
   E_STATE_UNWRITABLE: permanent(

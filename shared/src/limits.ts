@@ -160,6 +160,19 @@ export const damagePerPointListMax = 100
 /** Damaged places that `verify` knows at the same time; past that it reads again what points share. */
 export const damagedPlacesMax = 16_384
 
+// ── synthetic fulls (docs/decisions/0020) ──────────────────────────────────────────────────────────────────────────
+/** Records of one pack of a synthetic full. */
+export const copiedPackBytesMax = 256 * MiB
+/** Of those, records that pass through the worker: it holds them in memory until the pack is written. */
+export const copiedThroughWorkerBytesMax = 32 * MiB
+export const copiedPacksAtOnceMax = 4
+/** Dead bytes that are copied along, as a part of the live ones around them. */
+export const copiedDeadShareMax = 1 / 8
+/** Ends of source packs that are kept at hand: pieces and keys, some 11 KiB for a pack of 64 MiB of blocks. */
+export const sourceEndsKeptMax = 1024
+/** How often a synthetic full goes on because a backup was quicker. */
+export const copyPassesMax = 16
+
 // ── admission (docs/decisions/0017) ────────────────────────────────────────────────────────────────────────────────
 /** Of all segments of an installation that may be on their way or wait to be packed. */
 export const bytesInFlightInAllMax = 64 * GiB
@@ -427,6 +440,14 @@ invariant(
   'a segment of the smallest blocks has room for its entries',
 )
 invariant(segmentEntriesMax <= footerEntriesMax, 'one attempt at one segment writes one pack')
+invariant(
+  copiedThroughWorkerBytesMax >= 2 * blockBytesMax && copiedThroughWorkerBytesMax <= copiedPackBytesMax,
+  'a pack that passes through the worker has more than one record',
+)
+invariant(
+  copiedPackBytesMax * (1 + copiedDeadShareMax) + segmentBytesMax < packBytesMax,
+  'offsets in a copied pack fit 32 bits',
+)
 invariant(footerEntriesMax <= recordsPerSaltMax, 'a pack stays far below the nonce limit of its salt')
 invariant(segmentsPerSessionMax * attemptsPerSegmentMax <= saltsPerDataKeyMax, 'a session cannot exhaust its data key')
 invariant(

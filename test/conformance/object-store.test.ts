@@ -40,7 +40,9 @@ describe('directory store', () => {
 describeWith(cephRgwRequirement, 'S3 store on Ceph RGW', () => {
   describeObjectStore(async () => await startOnServer(await startCephRgw()), { copies: false })
   describe('with the checksums that old servers know', () => {
-    describeObjectStore(async () => await startOnServer(await startCephRgw(), '&checksums=when_required'), { copies: false })
+    describeObjectStore(async () => await startOnServer(await startCephRgw(), '&checksums=when_required'), {
+      copies: false,
+    })
   })
   describeAccess(startCephRgw, (server) => ({
     ...server.env,

@@ -100,10 +100,10 @@ function rootExamples(): Uint8Array[] {
 }
 
 const footerEntries: readonly FooterEntry[] = [
-  { state: 'record', block: 0, digest: digest(), piece: 0 },
+  { state: 'record', block: 0, digest: digest(), piece: 0, key: 0 },
   { state: 'zero', block: 1, digest: zeroDigest },
   { state: 'base', block: 7, digest: digest() },
-  { state: 'record', block: 2 ** 26 - 1, digest: digest(), piece: 1 },
+  { state: 'record', block: 2 ** 26 - 1, digest: digest(), piece: 1, key: 0 },
 ]
 
 const pieceLengths = [100, 50]
@@ -328,7 +328,10 @@ export async function fuzzTargets(): Promise<FuzzTarget[]> {
     },
     {
       name: 'footer of a pack',
-      examples: [encodeDataFooter({ disk: 1, segment: 2, dataKey: wrappedKey, entries: footerEntries }, 2)],
+      examples: [
+        encodeDataFooter({ disk: 1, segment: 2, dataKeys: [wrappedKey], entries: footerEntries }, 2),
+        encodeDataFooter({ disk: 1, segment: 2, dataKeys: [wrappedKey, wrappedKey], entries: footerEntries }, 2),
+      ],
       read: (bytes) => {
         assert.deepEqual(encodeDataFooter(decodeDataFooter('footer', bytes, 2), 2), bytes)
       },
@@ -336,8 +339,8 @@ export async function fuzzTargets(): Promise<FuzzTarget[]> {
     {
       name: 'footer of a pack without records',
       examples: [
-        encodeDataFooter({ disk: 1, segment: 2, dataKey: null, entries: [] }, 0),
-        encodeDataFooter({ disk: 1, segment: 2, dataKey: null, entries: footerEntries.slice(1, 3) }, 0),
+        encodeDataFooter({ disk: 1, segment: 2, dataKeys: [], entries: [] }, 0),
+        encodeDataFooter({ disk: 1, segment: 2, dataKeys: [], entries: footerEntries.slice(1, 3) }, 0),
       ],
       read: (bytes) => {
         assert.deepEqual(encodeDataFooter(decodeDataFooter('footer', bytes, 0), 0), bytes)

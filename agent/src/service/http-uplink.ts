@@ -85,6 +85,7 @@ class HttpSession implements OpenedSession {
   readonly chain: SessionInfo['chain']
   readonly kind: SessionInfo['kind']
   readonly base: SessionInfo['base']
+  readonly baseCopyOf?: string
   readonly sequenceAtOpen: number
   readonly disks: SessionInfo['disks']
   readonly blockDigestKey: Uint8Array
@@ -109,6 +110,7 @@ class HttpSession implements OpenedSession {
     this.chain = info.chain
     this.kind = info.kind
     this.base = info.base
+    if (info.baseCopyOf !== undefined) this.baseCopyOf = info.baseCopyOf
     this.sequenceAtOpen = info.sequenceAtOpen
     this.disks = info.disks
     this.blockDigestKey = info.blockDigestKey

@@ -98,7 +98,8 @@ export interface BaseDigests {
 }
 
 /**
- * The local digest file, if it is of exactly the session's base and this disk; else the map's digests. `lost` hears of
+ * The local digest file, if it is of exactly the session's base (or of what that is a copy of) and this disk; else the
+ * map's digests. `lost` hears of
  * a file that is damaged.
  */
 export function openBaseDigests(
@@ -139,9 +140,11 @@ function openMatching(
     return null
   }
   const { header } = file
+  const isOfBase =
+    (header.manifestDigest === session.base?.manifestDigest && header.chain === session.chain) ||
+    header.manifestDigest === session.baseCopyOf
   const matches =
-    header.manifestDigest === session.base?.manifestDigest &&
-    header.chain === session.chain &&
+    isOfBase &&
     header.blockBytes === disk.blockBytes &&
     header.sizeBytes <= disk.sizeBytes &&
     equalBytes(header.diskMark, diskMark(disk.name, disk.identity))

@@ -83,6 +83,14 @@ export const baseSchema = v.object({
 })
 export type BasePoint = Fitting<typeof baseSchema>
 
+/** The point that a synthetic full is a copy of, disk by disk and block by block. */
+export const copiedSchema = v.object({
+  ...baseSchema.entries,
+  /** When the first point of these contents was made: copies of copies have it from there. */
+  createdAt: instantSchema,
+})
+export type CopiedPoint = Fitting<typeof copiedSchema>
+
 /** Where the root lies: a range of a page pack of the chain. */
 export const rootPlaceSchema = v.object({
   session: idSchema,
@@ -111,6 +119,8 @@ export const manifestSchema = v.object({
   base: v.nullable(baseSchema),
   /** The full that the chain began with; null for a full itself. So nothing walks a chain to find it. */
   full: v.nullable(baseSchema),
+  /** Only a synthetic full has one. */
+  copyOf: v.exactOptional(copiedSchema),
   /** SHA-256 of the manifest with the sequence number before this one; null for the first of a set. */
   previous: v.nullable(digestHexSchema),
   /** By the store's clock, when the manifest was about to be written. */

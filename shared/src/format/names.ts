@@ -85,23 +85,24 @@ export function tenantSessionsPrefix(tenant: TenantId): string {
   return `${tenantPrefix(tenant)}sessions/`
 }
 
-function sessionPrefix(place: SetPlace): string {
+/** The same of one set. */
+export function setSessionsPrefix(place: SetPlace): string {
   return `${tenantSessionsPrefix(place.tenant)}${place.set}/`
 }
 
 export function sessionName(place: SetPlace, session: SessionId): string {
-  return `${sessionPrefix(place)}${session}/open`
+  return `${setSessionsPrefix(place)}${session}/open`
 }
 
 export function sessionEndName(place: SetPlace, session: SessionId): string {
-  return `${sessionPrefix(place)}${session}/end`
+  return `${setSessionsPrefix(place)}${session}/end`
 }
 
 export type SessionDocumentName = 'open' | 'end' | 'over'
 
 /** The session's document, once it is over and has no point. */
 export function sessionOverName(place: SetPlace, session: SessionId): string {
-  return `${sessionPrefix(place)}${session}/over`
+  return `${setSessionsPrefix(place)}${session}/over`
 }
 
 /** Set and session of a session's document, by its name; undefined for whatever else may lie there. */

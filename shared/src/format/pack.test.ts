@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { disksPerSetMax, footerEntriesMax } from '../limits.ts'
+import { disksPerSetMax, footerEntriesMax, keysPerRootMax } from '../limits.ts'
 import { ascii, joined, patched, ramp, toHex, u16, u32, u8 } from '../testing/layout.ts'
 import { testIndexKeys } from '../testing/test-repository.ts'
 import { asId, type KeyId } from '../types.ts'
@@ -155,9 +155,9 @@ const dataKey: WrappedDataKey = {
 const footer: DataFooter = {
   disk: 3,
   segment: 0x01020304,
-  dataKey,
+  dataKeys: [dataKey],
   entries: [
-    { state: 'record', block: 5, digest: ramp(0x20, 32), piece: 1 },
+    { state: 'record', block: 5, digest: ramp(0x20, 32), piece: 1, key: 0 },
     { state: 'zero', block: 6, digest: zeroDigest },
     { state: 'base', block: 0x0a0b0c0d, digest: ramp(0x50, 32) },
   ],
@@ -178,7 +178,7 @@ test('layout: footer of a pack', () => {
   )
   const read = decodeDataFooter(name, drawnFooter, 2)
   assert.deepEqual([read.disk, read.segment], [3, 0x01020304])
-  assert.deepEqual(read.dataKey, dataKey)
+  assert.deepEqual(read.dataKeys, [dataKey])
   assert.deepEqual(
     read.entries.map((entry) => [entry.state, entry.block, entry.state === 'record' ? entry.piece : null]),
     [
@@ -189,6 +189,37 @@ test('layout: footer of a pack', () => {
   )
 })
 
+const secondKey: WrappedDataKey = { ...dataKey, keyId: asId<KeyId>(toHex(ramp(0x73, 16))) }
+const thirdKey: WrappedDataKey = { ...dataKey, keyId: asId<KeyId>(toHex(ramp(0x74, 16))) }
+const mixed: DataFooter = {
+  ...footer,
+  dataKeys: [dataKey, secondKey],
+  entries: footer.entries.map((entry) => (entry.state === 'record' ? { ...entry, key: 1 } : entry)),
+}
+const drawnMixed = joined(
+  joined(u16(3), u16(0), u32(0x01020304), u32(3), u32(2)),
+  joined(ramp(0x70, 16), ramp(0x71, 32), ramp(0x72, 48)),
+  joined(ramp(0x73, 16), ramp(0x71, 32), ramp(0x72, 48)),
+  drawnFooter.subarray(112),
+  joined(u16(1), u16(0), u16(0)),
+)
+
+test('layout: a footer with several data keys says at its end which record has which', () => {
+  assert.equal(toHex(encodeDataFooter(mixed, 2)), toHex(drawnMixed))
+  assert.deepEqual(decodeDataFooter(name, drawnMixed, 2), {
+    ...mixed,
+    entries: mixed.entries.map((entry) => ({ ...entry, digest: Uint8Array.from(entry.digest) })),
+  })
+  const keysAt = drawnMixed.length - 6
+  for (const [at, why] of [
+    [keysAt, /names a data key that is not in the pack/],
+    [keysAt + 2, /reserved/],
+  ] as const) {
+    const bytes = patched(drawnMixed, at, u16(2))
+    assert.throws(() => decodeDataFooter(name, bytes, 2), { ...damaged, message: why })
+  }
+})
+
 const entryAt = (index: number): number => 16 + 96 + index * 40
 const malformedFooters: Readonly<Record<string, Uint8Array>> = {
   'is empty': new Uint8Array(0),
@@ -197,10 +228,14 @@ const malformedFooters: Readonly<Record<string, Uint8Array>> = {
   'goes on behind its end': joined(drawnFooter, u8(0)),
   'ends in its data key': drawnFooter.subarray(0, 111),
   'has reserved bytes': patched(drawnFooter, 2, u16(1)),
-  'has two data keys': joined(patched(drawnFooter.subarray(0, 112), 12, u32(2)), drawnFooter.subarray(16)),
   'has a hundred million data keys': patched(drawnFooter, 12, u32(100_000_000)),
   'has records and no data key': joined(patched(drawnFooter.subarray(0, 16), 12, u32(0)), drawnFooter.subarray(112)),
   'counts no data key and has one': patched(drawnFooter, 12, u32(0)),
+  'has more data keys than a root has room for': patched(drawnFooter, 12, u32(keysPerRootMax + 1)),
+  'has two data keys and does not say which record has which': joined(
+    patched(drawnFooter.subarray(0, 112), 12, u32(2)),
+    drawnFooter.subarray(16),
+  ),
   'names a disk that no set has': patched(drawnFooter, 0, u16(disksPerSetMax)),
   'has too many entries': patched(drawnFooter, 8, u32(footerEntriesMax + 1)),
   'says more entries than it has': patched(drawnFooter, 8, u32(4)),
@@ -244,7 +279,7 @@ function fullSize(): number {
 const zeros: DataFooter = {
   disk: 0,
   segment: 0,
-  dataKey: null,
+  dataKeys: [],
   entries: [{ state: 'zero', block: 0, digest: new Uint8Array(32) }],
 }
 const drawnZeros = joined(joined(u16(0), u16(0), u32(0), u32(1), u32(0)), u32(0), u32(0xffff_ffff), new Uint8Array(32))
@@ -262,7 +297,7 @@ test('layout: the footer of a pack without records has no data key, and one that
     drawnFooter.subarray(16, 112),
     drawnZeros.subarray(16),
   )
-  assert.deepEqual(decodeDataFooter(name, withKey, 1).dataKey, dataKey)
+  assert.deepEqual(decodeDataFooter(name, withKey, 1).dataKeys, [dataKey])
   assert.throws(() => decodeDataFooter(name, withKey, 0), { ...damaged, message: /1 data keys for 0 records/ })
   assert.throws(() => decodeDataFooter(name, drawnZeros, 1), { ...damaged, message: /0 data keys for 1 records/ })
 })
@@ -274,8 +309,8 @@ test('a writer that gets it wrong fails on the spot, and not later a reader', ()
   assert.throws(() => encodePackTail(packKinds.data, 11, pieces, seal), damaged)
   const twice = [footer.entries[0] ?? assert.fail(), footer.entries[0] ?? assert.fail()]
   assert.throws(() => encodeDataFooter({ ...footer, entries: twice }, 2), damaged)
-  assert.throws(() => encodeDataFooter({ ...footer, dataKey: null }, 2), damaged)
-  assert.throws(() => encodeDataFooter({ ...zeros, dataKey }, 0), damaged)
+  assert.throws(() => encodeDataFooter({ ...footer, dataKeys: [] }, 2), damaged)
+  assert.throws(() => encodeDataFooter({ ...zeros, dataKeys: [dataKey] }, 0), damaged)
   assert.throws(() => encodePackTail(packKinds.data, 2 ** 32, [], seal), { code: 'E_BUG' })
 })
 
@@ -308,25 +343,34 @@ test('property: every footer is read as it was written', () => {
     state: fc.constantFrom('record', 'zero', 'base'),
     digest: fc.uint8Array({ minLength: 32, maxLength: 32 }).filter((bytes) => bytes.some((byte) => byte !== 0)),
     piece: fc.nat(20),
+    key: fc.nat(2),
   })
   const all = fc.uniqueArray(entry, { selector: ({ block }) => block, maxLength: 30 })
   fc.assert(
-    fc.property(all, fc.nat(63), fc.nat(2 ** 22), fc.nat(20), (anyEntries, disk, segment, otherPieces) => {
-      const entries = anyEntries
-        .sort((a, b) => a.block - b.block)
-        .map(({ block, state, digest, piece }): FooterEntry => {
-          if (state === 'record') return { state, block, digest, piece }
-          return state === 'zero'
-            ? { state, block, digest: Uint8Array.from(zeroDigest) }
-            : { state: 'base', block, digest }
-        })
-      // Readers accept pieces without an entry.
-      const pieceCount = entries.reduce(
-        (count, entry) => (entry.state === 'record' ? Math.max(count, entry.piece + 1) : count),
-        otherPieces,
-      )
-      const written = { disk, segment, dataKey: pieceCount === 0 ? null : dataKey, entries }
-      assert.deepEqual(decodeDataFooter(name, encodeDataFooter(written, pieceCount), pieceCount), written)
-    }),
+    fc.property(
+      all,
+      fc.nat(63),
+      fc.nat(2 ** 22),
+      fc.nat(20),
+      fc.nat(2),
+      (anyEntries, disk, segment, otherPieces, keyMax) => {
+        const entries = anyEntries
+          .sort((a, b) => a.block - b.block)
+          .map(({ block, state, digest, piece, key }): FooterEntry => {
+            if (state === 'record') return { state, block, digest, piece, key: Math.min(key, keyMax) }
+            return state === 'zero'
+              ? { state, block, digest: Uint8Array.from(zeroDigest) }
+              : { state: 'base', block, digest }
+          })
+        // Readers accept pieces without an entry.
+        const pieceCount = entries.reduce(
+          (count, entry) => (entry.state === 'record' ? Math.max(count, entry.piece + 1) : count),
+          otherPieces,
+        )
+        const dataKeys = pieceCount === 0 ? [] : [dataKey, secondKey, thirdKey].slice(0, keyMax + 1)
+        const written = { disk, segment, dataKeys, entries }
+        assert.deepEqual(decodeDataFooter(name, encodeDataFooter(written, pieceCount), pieceCount), written)
+      },
+    ),
   )
 })

@@ -5,6 +5,7 @@ import {
   disksPerSetMax,
   footerEntriesMax,
   footerGuessBytes,
+  keysPerRootMax,
   packBytesMax,
   segmentBytesMax,
 } from '../limits.ts'
@@ -178,14 +179,21 @@ const recordZero = 0xffff_ffff
 const recordBase = 0xffff_fffe
 
 export type FooterEntry =
-  | { readonly state: 'record'; readonly block: number; readonly digest: Uint8Array; readonly piece: number }
+  | {
+      readonly state: 'record'
+      readonly block: number
+      readonly digest: Uint8Array
+      readonly piece: number
+      /** Which of the footer's data keys the record is sealed under. */
+      readonly key: number
+    }
   | { readonly state: 'zero' | 'base'; readonly block: number; readonly digest: Uint8Array }
 
 export interface DataFooter {
   readonly disk: number
   readonly segment: number
-  /** What the pack's records are sealed under; null when it has none. */
-  readonly dataKey: WrappedDataKey | null
+  /** What the pack's records are sealed under; none when it has no records. */
+  readonly dataKeys: readonly WrappedDataKey[]
   /** Ascending block numbers, each once. */
   readonly entries: readonly FooterEntry[]
 }
@@ -195,17 +203,19 @@ const footerReservedAt = 2
 const footerSegmentAt = 4
 const footerEntryCountAt = 8
 const footerKeyCountAt = 12
-/** The wrapped data key, where there is one; the entries follow. */
+/** The wrapped data keys; the entries follow, and where there are several keys, which entry has which. */
 const footerKeyAt = footerKeyCountAt + 4
 
 const entryBlockAt = 0
 const entryRecordAt = 4
 const entryDigestAt = 8
 const footerEntryBytes = entryDigestAt + digestBytes
+const entryKeyBytes = 2
 invariant(footerKeyAt === 16 && footerEntryBytes === 40, 'docs/format.md states these numbers')
 
 /** Footers of page packs (map-footer.ts) are smaller. */
-const footerBoxBytesMax = boxOverheadBytes + entriesAt(1) + footerEntriesMax * footerEntryBytes
+const footerBoxBytesMax =
+  boxOverheadBytes + entriesAt(keysPerRootMax) + footerEntriesMax * (footerEntryBytes + entryKeyBytes)
 export const dataPackTailBytesMax = footerEntriesMax * pieceBytes + footerBoxBytesMax + trailerBytes
 invariant(
   boxOverheadBytes + entriesAt(1) + (segmentBytesMax / blockBytesDefault) * (pieceBytes + footerEntryBytes) <=
@@ -224,23 +234,34 @@ export function encodeDataFooter(footer: DataFooter, pieceCount: number): Uint8A
   return bytes
 }
 
-function writeDataFooter(footer: DataFooter): Uint8Array<ArrayBuffer> {
-  const keyCount = footer.dataKey === null ? 0 : 1
-  const bytes = new Uint8Array(entriesAt(keyCount) + footer.entries.length * footerEntryBytes)
+function writeDataFooter({ disk, segment, dataKeys, entries }: DataFooter): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(dataFooterBytes(dataKeys.length, entries.length))
   const view = viewOf(bytes)
-  view.setUint16(footerDiskAt, footer.disk, true)
-  view.setUint32(footerSegmentAt, footer.segment, true)
-  view.setUint32(footerEntryCountAt, footer.entries.length, true)
-  view.setUint32(footerKeyCountAt, keyCount, true)
-  if (footer.dataKey !== null) bytes.set(encodeWrappedDataKey(footer.dataKey), footerKeyAt)
-  footer.entries.forEach((entry, index) => {
-    const at = entriesAt(keyCount) + index * footerEntryBytes
+  view.setUint16(footerDiskAt, disk, true)
+  view.setUint32(footerSegmentAt, segment, true)
+  view.setUint32(footerEntryCountAt, entries.length, true)
+  view.setUint32(footerKeyCountAt, dataKeys.length, true)
+  dataKeys.forEach((key, index) => {
+    bytes.set(encodeWrappedDataKey(key), entriesAt(index))
+  })
+  const firstAt = entriesAt(dataKeys.length)
+  const keysAt = firstAt + entries.length * footerEntryBytes
+  entries.forEach((entry, index) => {
+    const at = firstAt + index * footerEntryBytes
     const record = entry.state === 'record' ? entry.piece : entry.state === 'zero' ? recordZero : recordBase
     view.setUint32(at + entryBlockAt, entry.block, true)
     view.setUint32(at + entryRecordAt, record, true)
     bytes.set(entry.digest, at + entryDigestAt)
+    if (dataKeys.length > 1 && entry.state === 'record') {
+      view.setUint16(keysAt + index * entryKeyBytes, entry.key, true)
+    }
   })
   return bytes
+}
+
+/** Where there is one key, nothing says which entry has it. */
+function dataFooterBytes(keyCount: number, entryCount: number): number {
+  return entriesAt(keyCount) + entryCount * (footerEntryBytes + (keyCount > 1 ? entryKeyBytes : 0))
 }
 
 export function decodeDataFooter(name: string, bytes: Uint8Array, pieceCount: number): DataFooter {
@@ -252,32 +273,45 @@ export function decodeDataFooter(name: string, bytes: Uint8Array, pieceCount: nu
   const entryCount = view.getUint32(footerEntryCountAt, true)
   requireCount(`${name}, entries`, entryCount, footerEntriesMax)
   const keyCount = view.getUint32(footerKeyCountAt, true)
-  if (keyCount !== (pieceCount === 0 ? 0 : 1)) {
+  requireCount(`${name}, data keys`, keyCount, keysPerRootMax)
+  if ((keyCount === 0) !== (pieceCount === 0)) {
     throw damaged(name, `has ${String(keyCount)} data keys for ${String(pieceCount)} records`)
   }
-  requireExactLength(name, bytes, entriesAt(keyCount) + entryCount * footerEntryBytes)
-  const dataKey = keyCount === 0 ? null : decodeWrappedDataKey(bytes.subarray(footerKeyAt, entriesAt(keyCount)))
-  const entries = decodeEntries(name, bytes.subarray(entriesAt(keyCount)), pieceCount)
-  return { disk, segment: view.getUint32(footerSegmentAt, true), dataKey, entries }
+  requireExactLength(name, bytes, dataFooterBytes(keyCount, entryCount))
+  const dataKeys = Array.from({ length: keyCount }, (_, index) =>
+    decodeWrappedDataKey(bytes.subarray(entriesAt(index), entriesAt(index + 1))),
+  )
+  const entries = decodeEntries(name, bytes.subarray(entriesAt(keyCount)), entryCount, { pieceCount, keyCount })
+  return { disk, segment: view.getUint32(footerSegmentAt, true), dataKeys, entries }
 }
 
-function decodeEntries(name: string, bytes: Uint8Array, pieceCount: number): FooterEntry[] {
+function decodeEntries(
+  name: string,
+  bytes: Uint8Array,
+  entryCount: number,
+  { pieceCount, keyCount }: { pieceCount: number; keyCount: number },
+): FooterEntry[] {
   const view = viewOf(bytes)
+  const keysAt = entryCount * footerEntryBytes
   const entries: FooterEntry[] = []
   let after = -1
-  for (let at = 0; at < bytes.length; at += footerEntryBytes) {
+  for (let index = 0; index < entryCount; index += 1) {
+    const at = index * footerEntryBytes
     const block = view.getUint32(at + entryBlockAt, true)
     const record = view.getUint32(at + entryRecordAt, true)
+    const key = keyCount > 1 ? view.getUint16(keysAt + index * entryKeyBytes, true) : 0
     const digest = bytes.subarray(at + entryDigestAt, at + footerEntryBytes)
     if (block <= after) throw damaged(name, 'block numbers do not ascend')
     after = block
     if ((record === recordZero) !== equalBytes(digest, zeroDigest))
       throw damaged(name, 'state and digest of a block disagree')
     if (record === recordZero || record === recordBase) {
+      requireZero(name, key)
       entries.push({ state: record === recordZero ? 'zero' : 'base', block, digest })
     } else {
       if (record >= pieceCount) throw damaged(name, `block ${String(block)} names a record that is not in the pack`)
-      entries.push({ state: 'record', block, digest, piece: record })
+      if (key >= keyCount) throw damaged(name, `block ${String(block)} names a data key that is not in the pack`)
+      entries.push({ state: 'record', block, digest, piece: record, key })
     }
   }
   return entries

@@ -3,7 +3,15 @@ import { type Fitting, list, text, wholeNumber } from './schema.ts'
 import { disksPerSetMax, nameCharsMax, pointsPerSetMax, segmentsPerSessionMax, warningsPerPointMax } from '../limits.ts'
 import { boxKinds } from './box.ts'
 import { bytesSchema, digestHexSchema, documentHead, idSchema, instantSchema, type DocumentType } from './document.ts'
-import { baseSchema, consistencySchema, diskSchema, kindSchema, machineSchema, warningSchema } from './manifest.ts'
+import {
+  baseSchema,
+  consistencySchema,
+  copiedSchema,
+  diskSchema,
+  kindSchema,
+  machineSchema,
+  warningSchema,
+} from './manifest.ts'
 
 /**
  * A session's two documents: `open` is written when it begins, `end` when the agent has sent everything. Together they
@@ -17,6 +25,10 @@ export const sessionSchema = v.object({
   chain: idSchema,
   /** null for a full: its base is the empty map. */
   base: v.nullable(baseSchema),
+  /** Where the base is a synthetic full: manifest digest of the point that it is a copy of. An agent may know that one. */
+  baseCopyOf: v.exactOptional(digestHexSchema),
+  /** Only a synthetic full has one: what was to be copied when it began. */
+  copyOf: v.exactOptional(copiedSchema),
   /** Highest sequence number of the set when the session was opened; 0 when it had none. */
   sequenceAtOpen: wholeNumber(0, pointsPerSetMax),
   disks: list(diskSchema, { min: 1, max: disksPerSetMax }),
@@ -47,6 +59,8 @@ export const sessionEndSchema = v.object({
   scannedBytes: bytesSchema,
   changedBytes: bytesSchema,
   warnings: list(warningSchema, { max: warningsPerPointMax }),
+  /** Only a synthetic full has one: what it came to be a copy of. */
+  copyOf: v.exactOptional(copiedSchema),
 })
 export type SessionEnd = Fitting<typeof sessionEndSchema>
 

@@ -73,8 +73,8 @@ before(async () => {
       {
         disk: 0,
         segment: 0,
-        dataKey: earlier.wrapped,
-        entries: [{ state: 'record', block: 0, digest: blockDigest(digestKey, block), piece: 0 }],
+        dataKeys: [earlier.wrapped],
+        entries: [{ state: 'record', block: 0, digest: blockDigest(digestKey, block), piece: 0, key: 0 }],
       },
       1,
     ),

@@ -66,6 +66,8 @@ export interface SessionInfo {
   /** What `auto` became. */
   readonly kind: PointKind
   readonly base: BasePoint | null
+  /** Manifest digest of a point whose blocks are those of the base: the base is a copy of it. */
+  readonly baseCopyOf?: string
   /** The set's newest sequence number when the session was opened; 0: none. The point will have a higher one. */
   readonly sequenceAtOpen: number
   /** In the order of the request, with the block size to use. */

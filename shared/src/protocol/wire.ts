@@ -89,6 +89,7 @@ export const sessionInfoSchema = v.object({
   chain: idSchema,
   kind: kindSchema,
   base: v.nullable(baseSchema),
+  baseCopyOf: v.exactOptional(digestHexSchema),
   sequenceAtOpen: wholeNumber(0, pointsPerSetMax),
   disks: list(diskSchema, { min: 1, max: disksPerSetMax }),
   blockDigestKey: hexText(32),

@@ -55,6 +55,11 @@ export function pointId(point: Point): SessionId {
   return asId<SessionId>(point.manifest.point)
 }
 
+/** When the machine was as the point has it, by the store's clock: a synthetic full has the moment of its source. */
+export function momentOf({ createdAt, copyOf }: Manifest): string {
+  return copyOf?.createdAt ?? createdAt
+}
+
 export function chainPlaceOf(repository: Repository, point: Point): ChainPlace {
   return { ...repository.placeOf(point.set), chain: asId<ChainId>(point.manifest.chain) }
 }

@@ -1,6 +1,7 @@
 import { Command, CommanderError, Option } from 'commander'
 import { StrataError, toStrataError } from '@strata/shared/errors.ts'
 import manifest from '../../package.json' with { type: 'json' }
+import { addChainCommands } from './chain-commands.ts'
 import { tenantOption, type Run, type Work } from './command.ts'
 import type { BackupCommandOptions } from './commands/backup.ts'
 import type { InitOptions } from './commands/init.ts'
@@ -113,6 +114,7 @@ function buildProgram(parts: ProgramParts, run: Run): Command {
   addPoints(program, run)
   addRestore(program, run)
   addVerify(program, run)
+  addChainCommands(program, run)
   addRegistryCommands(program, run)
   addServiceCommands(program, run)
   return program

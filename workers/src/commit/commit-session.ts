@@ -12,7 +12,7 @@ import type { Repository } from '@strata/shared/repository/repository.ts'
 import { asId, type ChainId, type SessionId, type SetId } from '@strata/shared/types.ts'
 import { PointKeys } from './point-keys.ts'
 import { SessionPacks } from './session-packs.ts'
-import { findOwnNumber, takeNumber, type NumberFacts, type NumberSearch } from './take-number.ts'
+import { findOwnNumber, requireVoids, takeNumber, type NumberFacts, type NumberSearch } from './take-number.ts'
 
 /**
  * Makes a point of a session. The barrier is the bucket: whatever Redis says, every segment needs a valid pack there,
@@ -31,6 +31,7 @@ export async function commitSession(repository: Repository, set: SetId, session:
   const published = await findPublished(repository, set, session, open.sequenceAtOpen, latest)
   if (published !== undefined) return published
   const place: SessionPlace = { ...setPlace, chain: asId<ChainId>(open.chain), session }
+  if (end.copyOf !== undefined) await requireVoids(repository, set, end.copyOf.sequence, latest)
   const base = open.base === null ? null : await readingBase(openBase(repository, set, open.base))
   const keys = new PointKeys(base?.root.keys ?? [])
   const packs = await SessionPacks.choose(repository, place, open, end.segments, keys)
@@ -45,7 +46,9 @@ export async function commitSession(repository: Repository, set: SetId, session:
   })
   requireContentRoots(open, end, map)
   const body = manifestOf(open, end, base, map, packs.storedBytes)
-  return resultOf(await takeNumber(searchOf(repository, set, session), latest, (facts) => ({ ...body, ...facts })))
+  const between = end.copyOf === undefined ? 'anything' : 'voids'
+  const make = (facts: NumberFacts): Manifest => ({ ...body, ...facts })
+  return resultOf(await takeNumber(searchOf(repository, set, session), latest, make, between))
 }
 
 async function openBase(repository: Repository, set: SetId, base: BasePoint): Promise<PointMap> {
@@ -138,6 +141,7 @@ function manifestOf(
     kind: open.kind,
     base: open.base,
     full: base === null ? null : (base.point.manifest.full ?? baseOf(base.point)),
+    ...(end.copyOf === undefined ? {} : { copyOf: end.copyOf }),
     capturedAt: end.capturedAt,
     consistency: end.consistency,
     machine: end.machine,

@@ -20,14 +20,23 @@ export class PointKeys {
     return this.#added
   }
 
-  /** False when another key has this id: no reader could tell which of them a record means. Error: E_LIMIT. */
-  add(key: WrappedDataKey): boolean {
-    const known = this.#keys.get(key.keyId)
-    if (known !== undefined) return equalBytes(encodeWrappedDataKey(known), encodeWrappedDataKey(key))
-    if (this.#keys.size >= keysPerRootMax) throw this.#tooMany()
-    this.#keys.set(key.keyId, key)
-    this.#added.push(key)
+  /**
+   * The keys of one pack, all or none. False when another key has the id of one of them: no reader could tell which a
+   * record means. Error: E_LIMIT.
+   */
+  add(keys: readonly WrappedDataKey[]): boolean {
+    const unknown = keys.filter(({ keyId }) => !this.#keys.has(keyId))
+    const known = keys.filter(({ keyId }) => this.#keys.has(keyId))
+    if (!known.every((key) => this.#isSame(key))) return false
+    if (this.#keys.size + unknown.length > keysPerRootMax) throw this.#tooMany()
+    for (const key of unknown) this.#keys.set(key.keyId, key)
+    this.#added.push(...unknown)
     return true
+  }
+
+  #isSame(key: WrappedDataKey): boolean {
+    const known = this.#keys.get(key.keyId)
+    return known !== undefined && equalBytes(encodeWrappedDataKey(known), encodeWrappedDataKey(key))
   }
 
   #tooMany(): StrataError {

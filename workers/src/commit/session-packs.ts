@@ -6,25 +6,14 @@ import {
   type PackReference,
   type SessionPlace,
 } from '@strata/shared/format/names.ts'
-import {
-  decodePackTail,
-  openDataFooter,
-  packTailBytes,
-  trailerBytes,
-  type DataFooter,
-  type Piece,
-} from '@strata/shared/format/pack.ts'
+import { trailerBytes } from '@strata/shared/format/pack.ts'
 import type { Session } from '@strata/shared/format/session.ts'
 import { diskCounts } from '@strata/shared/format/root.ts'
 import type { WrappedDataKey } from '@strata/shared/format/wrapped-key.ts'
-import {
-  footerGuessBytes,
-  packTailBytesKeptMax,
-  pageEntriesMax,
-  storeRequestsInFlightMax,
-} from '@strata/shared/limits.ts'
+import { packTailBytesKeptMax, pageEntriesMax, storeRequestsInFlightMax } from '@strata/shared/limits.ts'
 import { mapConcurrently } from '@strata/shared/repository/concurrency.ts'
 import type { BlockChange, PageChanges } from '@strata/shared/repository/map-writer.ts'
+import { openPackEnd, readPackEnd, type PackEnd } from '@strata/shared/repository/pack-end.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import type { PointKeys } from './point-keys.ts'
 
@@ -42,14 +31,9 @@ interface ChosenPack {
 /** A whole attempt at a segment. */
 interface Choice {
   readonly pack: ChosenPack
-  readonly dataKey: WrappedDataKey | null
+  readonly dataKeys: readonly WrappedDataKey[]
   /** Attempts that were not looked at yet. */
   readonly others: readonly Attempt[]
-}
-
-interface Footer {
-  readonly footer: DataFooter
-  readonly pieces: readonly Piece[]
 }
 
 /** The packs of one session: one listing, one request a segment, whatever the number of attempts. */
@@ -59,7 +43,7 @@ export class SessionPacks {
   readonly #place: SessionPlace
   readonly #packs: readonly ChosenPack[]
 
-  private constructor(repository: Repository, place: SessionPlace, packs: readonly ChosenPack[]) {
+  constructor(repository: Repository, place: SessionPlace, packs: readonly ChosenPack[]) {
     this.#repository = repository
     this.#place = place
     this.#packs = packs
@@ -79,26 +63,7 @@ export class SessionPacks {
     tailBytesKeptMax: number = packTailBytesKeptMax,
   ): Promise<SessionPacks> {
     const attempts = await listAttempts(repository, place)
-    const numbers = Array.from({ length: segments }, (_, number) => number)
-    const packs: ChosenPack[] = []
-    const missing: number[] = []
-    let tailBytesFree = tailBytesKeptMax
-    const chooseFrom = (of: readonly Attempt[]): Promise<Choice | undefined> =>
-      chooseAttempt(repository, place, session, of)
-    const choices = mapConcurrently(numbers, storeRequestsInFlightMax, (number) =>
-      chooseFrom(attempts.get(number) ?? []),
-    )
-    let number = 0
-    for await (const first of choices) {
-      const pack = await takeWithKey(first, keys, chooseFrom)
-      if (pack === undefined) missing.push(number)
-      else {
-        const tailBytes = pack.tail?.length ?? 0
-        packs.push(tailBytes <= tailBytesFree ? pack : { ...pack, tail: undefined })
-        tailBytesFree -= Math.min(tailBytes, tailBytesFree)
-      }
-      number += 1
-    }
+    const { packs, missing } = await pick({ repository, place, session, keys, tailBytesKeptMax }, attempts, segments)
     if (missing.length > 0) {
       const named = missing.slice(0, 20).join(', ')
       throw new StrataError(
@@ -109,7 +74,20 @@ export class SessionPacks {
         },
       )
     }
-    return new SessionPacks(repository, place, packs)
+    return packs
+  }
+
+  /** The packs that there are, up to the highest segment of all, and which segments before it have none. */
+  static async found(
+    repository: Repository,
+    place: SessionPlace,
+    session: Session,
+    keys: PointKeys,
+  ): Promise<{ packs: SessionPacks; segments: number; missing: readonly number[] }> {
+    const attempts = await listAttempts(repository, place)
+    const segments = [...attempts.keys()].reduce((last, number) => Math.max(last, number), -1) + 1
+    const options = { repository, place, session, keys, tailBytesKeptMax: packTailBytesKeptMax }
+    return { ...(await pick(options, attempts, segments)), segments }
   }
 
   /**
@@ -149,11 +127,11 @@ export class SessionPacks {
   }
 
   async #tail({ reference, packBytes, tail }: ChosenPack): Promise<Uint8Array> {
-    return tail ?? (await readPackTail(this.#repository, this.#place, reference, packBytes))
+    return tail ?? (await readPackEnd(this.#repository, packName(this.#place, 'data', reference), packBytes))
   }
 
-  #footer({ reference, packBytes }: ChosenPack, tail: Uint8Array): Footer {
-    return openFooter(this.#repository, this.#place, reference, packBytes, tail)
+  #footer({ reference, packBytes }: ChosenPack, tail: Uint8Array): PackEnd {
+    return openPackEnd(this.#repository, packName(this.#place, 'data', reference), packBytes, tail)
   }
 }
 
@@ -161,10 +139,10 @@ export class SessionPacks {
 class Cursor {
   readonly segment: number
   readonly #pack: PackReference
-  readonly #footer: Footer
+  readonly #footer: PackEnd
   #at = 0
 
-  constructor(pack: PackReference, footer: Footer) {
+  constructor(pack: PackReference, footer: PackEnd) {
     this.#pack = pack
     this.#footer = footer
     this.segment = pack.number
@@ -230,14 +208,48 @@ async function listAttempts(repository: Repository, place: SessionPlace): Promis
   return attempts
 }
 
-/** The pack of the choice, or of the next one, whose key goes with all that were taken before. */
-async function takeWithKey(
+interface Picking {
+  readonly repository: Repository
+  readonly place: SessionPlace
+  readonly session: Session
+  readonly keys: PointKeys
+  readonly tailBytesKeptMax: number
+}
+
+async function pick(
+  { repository, place, session, keys, tailBytesKeptMax }: Picking,
+  attempts: ReadonlyMap<number, readonly Attempt[]>,
+  segments: number,
+): Promise<{ packs: SessionPacks; missing: readonly number[] }> {
+  const numbers = Array.from({ length: segments }, (_, number) => number)
+  const packs: ChosenPack[] = []
+  const missing: number[] = []
+  let tailBytesFree = tailBytesKeptMax
+  const chooseFrom = (of: readonly Attempt[]): Promise<Choice | undefined> =>
+    chooseAttempt(repository, place, session, of)
+  const choices = mapConcurrently(numbers, storeRequestsInFlightMax, (number) => chooseFrom(attempts.get(number) ?? []))
+  let number = 0
+  for await (const first of choices) {
+    const pack = await takeWithKeys(first, keys, chooseFrom)
+    if (pack === undefined) missing.push(number)
+    else {
+      const tailBytes = pack.tail?.length ?? 0
+      packs.push(tailBytes <= tailBytesFree ? pack : { ...pack, tail: undefined })
+      tailBytesFree -= Math.min(tailBytes, tailBytesFree)
+    }
+    number += 1
+  }
+  return { packs: new SessionPacks(repository, place, packs), missing }
+}
+
+/** The pack of the choice, or of the next one, whose keys go with all that were taken before. */
+async function takeWithKeys(
   first: Choice | undefined,
   keys: PointKeys,
   chooseFrom: (attempts: readonly Attempt[]) => Promise<Choice | undefined>,
 ): Promise<ChosenPack | undefined> {
   let choice = first
-  while (choice?.dataKey && !keys.add(choice.dataKey)) {
+  while (choice !== undefined && !keys.add(choice.dataKeys)) {
     choice = await chooseFrom(choice.others)
   }
   return choice?.pack
@@ -252,11 +264,12 @@ async function chooseAttempt(
 ): Promise<Choice | undefined> {
   for (const [index, { reference, packBytes }] of attempts.entries()) {
     if (packBytes < trailerBytes) continue
+    const name = packName(place, 'data', reference)
     let tail: Uint8Array
-    let footer: Footer
+    let footer: PackEnd
     try {
-      tail = await readPackTail(repository, place, reference, packBytes)
-      footer = openFooter(repository, place, reference, packBytes, tail)
+      tail = await readPackEnd(repository, name, packBytes)
+      footer = openPackEnd(repository, name, packBytes, tail)
     } catch (error) {
       // A pack that is damaged is as good as none: another attempt may be whole, else the segment counts as missing.
       if (
@@ -273,45 +286,14 @@ async function chooseAttempt(
         continue
       throw error
     }
-    const { disk: diskIndex, entries, segment, dataKey } = footer.footer
+    const { disk: diskIndex, entries, segment, dataKeys } = footer.footer
     const disk = session.disks[diskIndex]
     const lastBlock = entries.at(-1)?.block ?? 0
     if (disk === undefined || segment !== reference.number) continue
     if (lastBlock >= diskCounts(disk.sizeBytes, disk.blockBytes).blocks) continue
     const firstBlock = entries[0]?.block ?? 0
     const pack = { reference, packBytes, disk: diskIndex, firstBlock, lastBlock, tail }
-    return { pack, dataKey, others: attempts.slice(index + 1) }
+    return { pack, dataKeys, others: attempts.slice(index + 1) }
   }
   return undefined
-}
-
-/** The end of a pack: trailer, footer and open section, and nothing else. */
-async function readPackTail(
-  repository: Repository,
-  place: SessionPlace,
-  reference: PackReference,
-  packBytes: number,
-): Promise<Uint8Array> {
-  const name = packName(place, 'data', reference)
-  const read = (bytes: number): Promise<Uint8Array> =>
-    repository.store.get(name, { offset: packBytes - bytes, length: bytes })
-  const guess = await read(Math.min(packBytes, footerGuessBytes))
-  const tail = decodePackTail(name, guess, packBytes)
-  if (typeof tail === 'number') return await read(tail)
-  // A copy, so that what is kept is not the whole guess.
-  return guess.slice(guess.length - packTailBytes(tail))
-}
-
-function openFooter(
-  repository: Repository,
-  place: SessionPlace,
-  reference: PackReference,
-  packBytes: number,
-  bytes: Uint8Array,
-): Footer {
-  const name = packName(place, 'data', reference)
-  const tail = decodePackTail(name, bytes, packBytes)
-  invariant(typeof tail !== 'number', 'the tail has the length that it asked for')
-  // The reference's own number is part of the authenticated name, so a pack under a foreign name does not open.
-  return { footer: openDataFooter(name, tail, repository.indexKeys), pieces: tail.pieces }
 }

@@ -25,6 +25,12 @@ export interface NumberSearch {
   readonly unreadable: 'foreign' | 'refused'
 }
 
+/**
+ * What may lie between the number that a document follows and its own. `anything`: it goes behind whatever others have
+ * taken. `voids`: it is of the point it follows, and worth nothing behind another (E_COPY_OVERTAKEN).
+ */
+export type Between = 'anything' | 'voids'
+
 /** What a document says of its number; the rest is its maker's. */
 export type NumberFacts = Pick<Manifest, 'sequence' | 'previous' | 'createdAt'>
 
@@ -56,6 +62,7 @@ export async function takeNumber(
   search: NumberSearch,
   last: number,
   make: (facts: NumberFacts) => Manifest | Void,
+  between: Between = 'anything',
 ): Promise<NumberEntry> {
   const { repository, set } = search
   const place = repository.placeOf(set)
@@ -73,6 +80,7 @@ export async function takeNumber(
       if (!hasCode(error, 'E_OBJECT_EXISTS')) throw error
       const own = await readIfOwn(search, sequence)
       if (own !== undefined) return own
+      if (between === 'voids') await requireVoid(repository, set, sequence)
       previous = await digestOf(repository, place, sequence)
     }
   }
@@ -92,6 +100,21 @@ async function readIfOwn(search: NumberSearch, sequence: number): Promise<Number
     if (unreadable === 'refused' || !isForeign(error)) throw error
     return undefined
   }
+}
+
+/** For a copy of the point `after`: the numbers behind it, up to `last`, must be voids. Error: E_COPY_OVERTAKEN. */
+export async function requireVoids(repository: Repository, set: SetId, after: number, last: number): Promise<void> {
+  for (let sequence = last; sequence > after; sequence -= 1) await requireVoid(repository, set, sequence)
+}
+
+async function requireVoid(repository: Repository, set: SetId, sequence: number): Promise<void> {
+  try {
+    if (isVoid(await readNumber(repository, set, sequence))) return
+  } catch (error) {
+    // What cannot be read may be a point.
+    if (!isForeign(error)) throw error
+  }
+  throw new StrataError('E_COPY_OVERTAKEN', `number ${String(sequence)} of the set was taken by a point meanwhile`)
 }
 
 function isForeign(error: unknown): boolean {

@@ -125,6 +125,7 @@ export class Gateway {
       kind: plan.kind,
       chain: place.chain,
       base: plan.base === null ? null : baseOf(plan.base),
+      ...baseCopyOf(plan.base?.manifest.copyOf?.manifestDigest),
       sequenceAtOpen: plan.sequence,
       disks: [...plan.disks],
       openedAt: new Date(openedMs).toISOString(),
@@ -148,6 +149,7 @@ export class Gateway {
       chain: place.chain,
       kind,
       base,
+      ...baseCopyOf(document.baseCopyOf),
       sequenceAtOpen,
       disks,
       blockDigestKey: keys.block,
@@ -390,6 +392,10 @@ function committedPoint({ manifest, manifestDigest }: CommitResult): CommittedPo
 }
 
 /** What is kept uses the store's time, so a wrong clock here harms no point; but its owner should know. */
+function baseCopyOf(digest: string | undefined): { baseCopyOf?: string } {
+  return digest === undefined ? {} : { baseCopyOf: digest }
+}
+
 function clockWarnings(storeMs: number, ownMs: number): Warning[] {
   const aheadMs = ownMs - storeMs
   if (Math.abs(aheadMs) <= clockSkewWarnMs) return []

@@ -78,6 +78,6 @@ test('the pack has the data key, sealed, when it has records, and none when it h
     assert.ok(typeof end !== 'number')
     const key = new SealingKey(task.indexKey)
     const footer = openDataFooter(task.packName, end, { currentGeneration: 1, key: () => key })
-    assert.deepEqual(footer.dataKey, entry === data ? task.dataKey.wrapped : null)
+    assert.deepEqual(footer.dataKeys, entry === data ? [task.dataKey.wrapped] : [])
   }
 })

@@ -184,7 +184,7 @@ class PackBuilder {
         new StrataError('E_DIGEST_MISMATCH', `block ${String(block)} is not what its digest says`),
       )
     }
-    this.#entries.push({ state: 'record', block, digest, piece: this.#pieces.length })
+    this.#entries.push({ state: 'record', block, digest, piece: this.#pieces.length, key: 0 })
     this.#seal(frame, digest)
   }
 
@@ -196,8 +196,8 @@ class PackBuilder {
       currentGeneration: indexKeyGeneration,
       key: (generation: number) => (generation === indexKeyGeneration ? key : undefined),
     }
-    const dataKey = this.#pieces.length === 0 ? null : this.#task.dataKey.wrapped
-    const footer = { disk: header.disk, segment: header.segment, dataKey, entries: this.#entries }
+    const dataKeys = this.#pieces.length === 0 ? [] : [this.#task.dataKey.wrapped]
+    const footer = { disk: header.disk, segment: header.segment, dataKeys, entries: this.#entries }
     const seal = sealDataFooter(packName, footer, keys, systemRandomBytes(nonceBytes))
     const tail = encodePackTail(packKinds.data, this.#size, this.#pieces, seal)
     this.#room.set(tail, this.#size)

@@ -112,11 +112,11 @@ export class TestSession {
       const record = Buffer.alloc(recordBytes, `record of ${content} in ${name}, `)
       pieces.push({ offset: records.length * record.length, length: record.length, hash: sealedHash(record) })
       records.push(record)
-      return { state: 'record', block, digest: testDigest(content), piece: records.length - 1 }
+      return { state: 'record', block, digest: testDigest(content), piece: records.length - 1, key: 0 }
     })
     const { disk = 0, footerSegment = segment, worker = `a worker of ${this.id}`, wrap } = options
-    const dataKey = records.length === 0 ? null : testDataKey(worker, wrap)
-    const footer = { disk, segment: footerSegment, dataKey, entries }
+    const dataKeys = records.length === 0 ? [] : [testDataKey(worker, wrap)]
+    const footer = { disk, segment: footerSegment, dataKeys, entries }
     const seal = sealDataFooter(name, footer, this.#repository.indexKeys, this.#repository.nonce())
     const recordsBytes = records.reduce((sum, record) => sum + record.length, 0)
     const tail = encodePackTail(packKinds.data, recordsBytes, pieces, seal)

@@ -1,4 +1,5 @@
 import type { ErrorCode } from '@strata/shared/errors.ts'
+import type { BasePoint } from '@strata/shared/format/manifest.ts'
 import {
   isReadable,
   isUnreadable,
@@ -21,7 +22,7 @@ export interface HistoryDamage {
 
 /**
  * Checks the points of one set, by ascending sequence number: numbers without gaps from 1 on, each manifest and each void
- * naming the digest of the one before it, each base and full there as they were built on. A cut-off end cannot be seen
+ * naming the digest of the one before it, each base and full there as they were built on, each copied point as it was. A cut-off end cannot be seen
  * in the store alone.
  */
 export function checkHistory(entries: readonly PointEntry[]): HistoryDamage[] {
@@ -57,15 +58,18 @@ function follows(entry: NumberEntry, before: PointEntry | undefined): boolean {
 
 /** `points`: the digests of the points before, by their numbers. */
 function checkBase(point: Point, points: ReadonlyMap<number, string>): HistoryDamage[] {
-  const { base, full, kind } = point.manifest
-  if (base === null || full === null) return kind === 'full' ? [] : [broken(point, `is ${kind} and names no base`)]
-  const found = (['base', 'full'] as const).flatMap((role) => {
-    const { sequence, manifestDigest } = { base, full }[role]
+  const { base, full, kind, copyOf } = point.manifest
+  const check = (role: string, { sequence, manifestDigest }: BasePoint): HistoryDamage[] => {
     const digest = points.get(sequence)
     if (digest === manifestDigest) return []
     const what = digest === undefined ? 'is missing or unreadable' : 'is another one than it was made from'
     return [broken(point, `its ${role}, number ${String(sequence)}, ${what}`)]
-  })
+  }
+  if (base === null || full === null) {
+    if (kind !== 'full') return [broken(point, `is ${kind} and names no base`)]
+    return copyOf === undefined ? [] : check('source', copyOf)
+  }
+  const found = [...check('base', base), ...check('full', full)]
   // Where one point is both, it is told once.
   return base.sequence === full.sequence ? found.slice(0, 1) : found
 }

@@ -1,0 +1,131 @@
+import { invariant } from '@strata/shared/errors.ts'
+import type { PackReference } from '@strata/shared/format/names.ts'
+import type { Place } from '@strata/shared/format/page.ts'
+import { copiedDeadShareMax, copiedThroughWorkerBytesMax } from '@strata/shared/limits.ts'
+import type { CopyRules } from '@strata/shared/store/object-store.ts'
+
+/**
+ * How the blocks of one pack of a synthetic full come into it: in ranges that the store copies, or through the worker.
+ * Pure.
+ */
+
+/** A block that the new chain needs, and where its record lies. */
+export interface LiveRecord {
+  readonly block: number
+  readonly digest: Uint8Array
+  readonly place: Place
+}
+
+/** A part of a source pack: live records, and what lies dead between them. */
+export interface CopiedRange {
+  readonly pack: PackReference
+  readonly offset: number
+  readonly length: number
+  /** By ascending offset. */
+  readonly records: readonly LiveRecord[]
+}
+
+export interface PackPlan {
+  /** In the order of their first blocks. */
+  readonly ranges: readonly CopiedRange[]
+  /** Records that pass through the worker, in the order of their blocks. */
+  readonly fetched: readonly LiveRecord[]
+  /** All of both, by ascending block. */
+  readonly records: readonly LiveRecord[]
+}
+
+/**
+ * One pack for the records, or several where too much of them would pass through the worker.
+ * @param records by ascending block
+ * @param rules what the store can copy; undefined: nothing
+ */
+export function planPacks(records: readonly LiveRecord[], rules: CopyRules | undefined): PackPlan[] {
+  const plan = planPack(records, rules)
+  const fetchedBytes = plan.fetched.reduce((sum, { place }) => sum + place.length, 0)
+  if (fetchedBytes <= copiedThroughWorkerBytesMax || records.length < 2) return [plan]
+  const middle = Math.ceil(records.length / 2)
+  return [...planPacks(records.slice(0, middle), rules), ...planPacks(records.slice(middle), rules)]
+}
+
+function planPack(records: readonly LiveRecord[], rules: CopyRules | undefined): PackPlan {
+  if (rules === undefined) return { ranges: [], fetched: records, records }
+  const ranges: CopiedRange[] = []
+  const fetched: LiveRecord[] = []
+  for (const ofPack of bySourcePack(records)) {
+    for (const run of runsOf(ofPack, rules)) {
+      if (run.length >= rules.rangeBytesMin && ranges.length < rules.rangesMax) ranges.push(run)
+      else fetched.push(...run.records)
+    }
+  }
+  fetched.sort((a, b) => a.block - b.block)
+  return { ranges, fetched, records }
+}
+
+/** In the order in which the packs come first. */
+function bySourcePack(records: readonly LiveRecord[]): LiveRecord[][] {
+  const groups = new Map<string, LiveRecord[]>()
+  for (const record of records) {
+    const { session, number, attempt } = record.place.pack
+    const key = `${session}${String(number)}-${attempt}`
+    const group = groups.get(key)
+    if (group === undefined) groups.set(key, [record])
+    else group.push(record)
+  }
+  return [...groups.values()].map((group) => group.sort((a, b) => a.place.offset - b.place.offset))
+}
+
+/** A stretch of a pack in which everything lives, or little is dead. */
+interface Run {
+  records: LiveRecord[]
+  readonly offset: number
+  end: number
+  deadBytes: number
+}
+
+/** @param records of one pack, by ascending offset; one record may stand for several blocks */
+function* runsOf(records: readonly LiveRecord[], rules: CopyRules): Generator<CopiedRange> {
+  // Only where short ranges cannot be copied something is gained by it.
+  const deadShareMax = rules.rangeBytesMin > 1 ? copiedDeadShareMax : 0
+  const join = (run: Run, next: Run): boolean => {
+    const gap = next.offset - run.end
+    const deadBytes = run.deadBytes + gap
+    const liveBytes = next.end - run.offset - deadBytes
+    const isCheap = gap <= rules.gapBytesMax || deadBytes <= liveBytes * deadShareMax
+    return isCheap && next.end - run.offset <= rules.rangeBytesMax
+  }
+  let run: Run | undefined
+  for (const next of stretchesOf(records, rules)) {
+    if (run !== undefined && join(run, next)) {
+      run.deadBytes += next.offset - run.end
+      run.records = run.records.concat(next.records)
+      run.end = next.end
+      continue
+    }
+    if (run !== undefined) yield rangeOf(run)
+    run = next
+  }
+  if (run !== undefined) yield rangeOf(run)
+}
+
+/** Records that lie back to back. */
+function* stretchesOf(records: readonly LiveRecord[], { rangeBytesMax }: CopyRules): Generator<Run> {
+  let run: Run | undefined
+  for (const record of records) {
+    const { offset, length } = record.place
+    const end = offset + length
+    if (run !== undefined && offset <= run.end && end - run.offset <= rangeBytesMax) {
+      run.records.push(record)
+      run.end = Math.max(run.end, end)
+      continue
+    }
+    if (run !== undefined) yield run
+    run = { records: [record], offset, end, deadBytes: 0 }
+  }
+  if (run !== undefined) yield run
+}
+
+function rangeOf({ records, offset, end }: Run): CopiedRange {
+  const [first] = records
+  invariant(first !== undefined, 'a range has records')
+  return { pack: first.place.pack, offset, length: end - offset, records }
+}
