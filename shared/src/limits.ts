@@ -8,6 +8,7 @@ import { invariant } from './errors.ts'
 const KiB = 1024
 const MiB = 1024 * KiB
 const GiB = 1024 * MiB
+const dayMs = 24 * 3600_000
 
 // ── format ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 export const blockBytesMin = 64 * KiB
@@ -382,6 +383,39 @@ export const wallDaysKeptMax = 64
 export const scheduleIntervalMsMin = 5 * 60_000
 export const scheduleIntervalMsMax = 366 * 24 * 3600_000
 export const scheduleJitterMsMax = 12 * 3600_000
+/** Windows in `hours`. */
+export const hoursWindowsMax = 32
+/** A window of one day a week that a change of clocks leaves out is there a week later. */
+export const hoursSearchDaysMax = 16
+/** How many a rule of `retention` keeps at most: ten years of days and weeks, a hundred of months. */
+export const retentionCountsMax = {
+  last: 10_000,
+  hourly: 10_000,
+  daily: 3660,
+  weekly: 530,
+  monthly: 1200,
+  yearly: 100,
+} as const
+export const retentionAgeMsMax = 36_500 * dayMs
+/** When a point goes is told as far ahead as this; what stays for longer has no end that can be foreseen. */
+export const retentionForeseenMs = 36_525 * dayMs
+/** Between the mark on a point and the end of its data there is time to take it back. */
+export const undoWindowMsMin = dayMs
+export const undoWindowMsDefault = 7 * dayMs
+export const undoWindowMsMax = 90 * dayMs
+/** A chain closes by policy, long before it has to (`chainPointsMax`). */
+export const chainPointsMin = 2
+export const chainPointsDefault = 200
+export const chainAgeMsMin = dayMs
+export const chainAgeMsDefault = 180 * dayMs
+export const chainAgeMsMax = 3660 * dayMs
+export const chainDeadPercentDefault = 30
+export const verifyEveryDaysDefault = 30
+export const verifyEveryDaysMax = 3660
+/** Locks, and ages at which objects change their class. */
+export const policyDaysMax = 36_500
+export const copiesMax = 8
+export const copyNameCharsMax = 64
 /** 29 February can be eight years away. */
 export const cronSearchDaysMax = 3000
 /** Missed runs are counted up to this. */
@@ -514,6 +548,24 @@ invariant(
 invariant(scheduleSleepMsMin <= scheduleSleepMsMax, 'a keeper sleeps between its bounds')
 invariant(scheduleSleepMsMax < scheduleLateMsMax, 'a run is not missed because the keeper slept')
 invariant(scheduleSleepMsMax < scheduleIntervalMsMin, 'the keeper sees each scheduled time on its own')
+invariant(
+  undoWindowMsMin <= undoWindowMsDefault && undoWindowMsDefault <= undoWindowMsMax,
+  'the undo window that nobody chose could be chosen',
+)
+invariant(
+  chainPointsMin <= chainPointsDefault && chainPointsDefault <= chainPointsMax,
+  'a chain closes by policy before it is full',
+)
+invariant(
+  chainAgeMsMin <= chainAgeMsDefault && chainAgeMsDefault <= chainAgeMsMax,
+  'the age of a chain that nobody chose could be chosen',
+)
+invariant(verifyEveryDaysDefault <= verifyEveryDaysMax, 'a round of verification that nobody chose could be chosen')
+invariant(
+  retentionForeseenMs >= retentionAgeMsMax && retentionForeseenMs >= retentionCountsMax.yearly * 365 * dayMs,
+  'the end of whatever a policy can ask for is foreseen',
+)
+invariant(hoursSearchDaysMax > 2 * 7, 'a window that is left out once is found a week later')
 invariant(
   scheduleRunsRememberedMax * scheduleIntervalMsMin > clockStepBackHeldMsMax,
   'whatever was run while the clock is held against going back is remembered',

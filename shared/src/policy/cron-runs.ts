@@ -1,6 +1,6 @@
 import { cronSearchDaysMax } from '../limits.ts'
 import { isEveryHour, minutesOfDay, type CronTimes } from './cron.ts'
-import { dayMs, wallDay, wallTime } from './wall-time.ts'
+import { dayMs, wallDay, wallMidnight, wallTime } from './wall-time.ts'
 
 /**
  * When a cron expression runs, in a time zone. What happens where clocks are changed:
@@ -13,13 +13,13 @@ import { dayMs, wallDay, wallTime } from './wall-time.ts'
  * Times that fall together are one run.
  */
 export function nextCronRun(times: CronTimes, zone: string, afterMs: number): number | undefined {
-  const first = midnight(wallTime(zone, afterMs)) - dayMs
+  const first = wallMidnight(wallTime(zone, afterMs)) - dayMs
   return search(times, zone, first, dayMs, (runs) => least(runs.filter((runMs) => runMs > afterMs)))
 }
 
 /** The last run at `atMs` or before. */
 export function lastCronRun(times: CronTimes, zone: string, atMs: number): number | undefined {
-  const first = midnight(wallTime(zone, atMs)) + dayMs
+  const first = wallMidnight(wallTime(zone, atMs)) + dayMs
   return search(times, zone, first, -dayMs, (runs) => greatest(runs.filter((runMs) => runMs <= atMs)))
 }
 
@@ -57,10 +57,6 @@ function runsOfDay(times: CronTimes, zone: string, wallDayMs: number): number[] 
 }
 
 const minuteMs = 60_000
-
-function midnight(wallMs: number): number {
-  return Math.floor(wallMs / dayMs) * dayMs
-}
 
 function least(numbers: readonly number[]): number | undefined {
   return numbers.length === 0 ? undefined : Math.min(...numbers)

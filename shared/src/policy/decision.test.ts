@@ -5,6 +5,7 @@ import { clockStepBackHeldMsMax, scheduleAttemptsMax, scheduleLateMsMax } from '
 import type { Id } from '../types.ts'
 import { parseCron } from './cron.ts'
 import { decide, isOwed, newRunLog, runFinished, runStarted, type RunLog } from './decision.ts'
+import { isAllowed, nextBegin, type Hours } from './hours.ts'
 import { missedRuns, nextRun, type Schedule } from './schedule.ts'
 
 const minuteMs = 60_000
@@ -32,14 +33,16 @@ class Endpoint {
   readonly begun: Begun[] = []
   readonly #schedule: Schedule
   readonly #runTakesMs: number
+  readonly #hours: Hours
   #trueMs = startMs
   /** How far the clock is ahead. */
   aheadMs = 0
   log: RunLog = newRunLog(startMs)
 
-  constructor(schedule: Schedule, runTakesMs = 3 * minuteMs) {
+  constructor(schedule: Schedule, runTakesMs = 3 * minuteMs, hours: Hours = []) {
     this.#schedule = schedule
     this.#runTakesMs = runTakesMs
+    this.#hours = hours
   }
 
   get trueMs(): number {
@@ -85,7 +88,7 @@ class Endpoint {
   }
 
   decide(): ReturnType<typeof decide> {
-    return decide({ schedule: this.#schedule, endpoint, log: this.log, nowMs: this.nowMs })
+    return decide({ schedule: this.#schedule, hours: this.#hours, endpoint, log: this.log, nowMs: this.nowMs })
   }
 
   begin(scheduledMs: number, missed = 0): void {
@@ -291,6 +294,54 @@ test("missed: 'skip' leaves out what was missed, and runs what is only some minu
   machine.off(hourMs - 5 * minuteMs)
   machine.look()
   assert.deepEqual(machine.scheduled, [at('2026-01-01T16:00')])
+})
+
+const atNight: Hours = [
+  { weekdays: [1, 2, 3, 4, 5], fromMs: 20 * hourMs, toMs: 30 * hourMs, timeZone: 'Europe/Berlin' },
+  { weekdays: [0, 6], fromMs: 0, toMs: dayMs, timeZone: 'Europe/Berlin' },
+]
+
+for (const [name, schedule] of Object.entries(schedules)) {
+  test(`${name}, with hours: in a year each run begins when it is scheduled, or else with the next window`, () => {
+    const machine = new Endpoint(schedule, 0, atNight)
+    machine.on(yearMs)
+    const begins = machine.begun.map(({ trueMs }) => trueMs)
+    const expected = []
+    // What was scheduled before is not owed.
+    let ms = nextRun(schedule, endpoint, startMs) - 1
+    while ((ms = nextBegin({ schedule, hours: atNight }, endpoint, ms)) < machine.trueMs) expected.push(ms)
+    assert.deepEqual(begins, expected)
+    assert.ok(begins.every((beginMs) => isAllowed(atNight, beginMs)))
+    assert.ok(machine.begun.every(({ missed }) => missed === 0))
+    assertNoneTwice(machine)
+  })
+}
+
+test('what waits for its hours was not missed; a machine that is off when they begin has missed it', () => {
+  const noon = cron('0 12 * * *', 'Europe/Berlin', { missed: 'skip' })
+  const machine = new Endpoint(noon, 3 * minuteMs, atNight)
+  // Thursday, until the window opens.
+  machine.on(hourMs)
+  assert.equal(new Date(machine.look()).toISOString(), '2026-01-01T19:00:00.000Z')
+  machine.on(12 * hourMs)
+  assert.deepEqual(
+    machine.begun.map(({ trueMs }) => new Date(trueMs).toISOString()),
+    ['2026-01-01T19:00:00.000Z'],
+  )
+  machine.off(22 * hourMs)
+  machine.look()
+  assert.equal(machine.begun.length, 1)
+})
+
+test('a run that died outside of its hours is begun again within them', () => {
+  const machine = new Endpoint(schedules.hourly, 3 * minuteMs, atNight)
+  machine.off(dayMs - 6 * hourMs)
+  const { decision, log } = machine.decide()
+  assert.equal(decision.kind, 'run')
+  machine.log = log
+  machine.begin(decision.scheduledMs)
+  machine.off(2 * hourMs)
+  assert.equal(new Date(machine.look()).toISOString(), '2026-01-02T19:00:00.000Z')
 })
 
 test('a time that passes while a run is under way is run after it', () => {

@@ -1,5 +1,6 @@
 import { clockStepBackHeldMsMax, scheduleAttemptsMax, scheduleLateMsMax, scheduleRunsRememberedMax } from '../limits.ts'
 import type { Id } from '../types.ts'
+import { isAllowed, nextAllowed, type Hours } from './hours.ts'
 import { lastRun, missedRuns, nextRun, type Schedule } from './schedule.ts'
 
 /**
@@ -17,6 +18,8 @@ import { lastRun, missedRuns, nextRun, type Schedule } from './schedule.ts'
  *   a time of that false future. When the clock comes back, nothing waits for that future: the notes of the present are
  *   still there, and times that passed meanwhile are made up for.
  * - **A run that never ended** (the machine or the process died) is begun again, `scheduleAttemptsMax` times in all.
+ * - **Outside of its hours no run begins.** It waits for the next window, and is late only from there on. What waits for
+ *   the same window is one run, and none of it was missed.
  *
  * The price: after a long step back there can be one run at once; and where a clock was far ahead for good, no run for
  * `clockStepBackHeldMsMax` and one interval.
@@ -49,6 +52,8 @@ export type Decision =
 
 export interface DecisionInput {
   readonly schedule: Schedule
+  /** When runs may begin; left out: at any time. */
+  readonly hours?: Hours
   readonly endpoint: Id
   readonly log: RunLog
   readonly nowMs: number
@@ -61,14 +66,18 @@ export function newRunLog(nowMs: number, runs: readonly RunNote[] = []): RunLog 
 
 /** What to do now, and the notes as they are after this look at the clock. Not to be asked while a run is under way. */
 export function decide(input: DecisionInput): { readonly decision: Decision; readonly log: RunLog } {
-  const { schedule, endpoint, nowMs } = input
+  const { schedule, hours = [], endpoint, nowMs } = input
   const log = afterLook(input)
   const scheduledMs = owedAt({ ...input, log }, nowMs)
   if (scheduledMs === undefined) {
-    return { decision: { kind: 'wait', untilMs: nextNotDone(schedule, endpoint, log, nowMs) }, log }
+    const untilMs = nextAllowed(hours, nextNotDone(schedule, endpoint, log, nowMs))
+    return { decision: { kind: 'wait', untilMs }, log }
   }
+  if (!isAllowed(hours, nowMs)) return { decision: { kind: 'wait', untilMs: nextAllowed(hours, nowMs) }, log }
   const sinceMs = Math.max(log.fromMs, ...log.runs.map((run) => run.scheduledMs).filter((ms) => ms < scheduledMs))
-  const missed = missedRuns(schedule, endpoint, sinceMs, scheduledMs - 1).length
+  const allowedMs = nextAllowed(hours, scheduledMs)
+  const passed = missedRuns(schedule, endpoint, sinceMs, scheduledMs - 1)
+  const missed = passed.filter((ms) => nextAllowed(hours, ms) < allowedMs).length
   return { decision: { kind: 'run', scheduledMs, missed }, log }
 }
 
@@ -86,7 +95,7 @@ export function runFinished(log: RunLog, nowMs: number): RunLog {
   return last === undefined ? log : { ...log, runs: [...log.runs.slice(0, -1), { ...last, finishedMs: nowMs }] }
 }
 
-/** Whether something is to be run at `atMs`, by the notes as they are. */
+/** Whether something is to be run at `atMs`, or as soon as it may, by the notes as they are. */
 export function isOwed(input: DecisionInput): boolean {
   return owedAt(input, input.nowMs) !== undefined
 }
@@ -118,9 +127,9 @@ function heldAfterLongStep({ runs, seenMs }: RunLog, nowMs: number): RunNote[] {
 }
 
 /** The scheduled time that is to be run at `atMs`, if there is one. */
-function owedAt({ schedule, endpoint, log }: DecisionInput, atMs: number): number | undefined {
+function owedAt({ schedule, hours = [], endpoint, log }: DecisionInput, atMs: number): number | undefined {
   const scheduledMs = lastRun(schedule, endpoint, atMs)
-  const late = atMs - scheduledMs > scheduleLateMsMax
+  const late = atMs - nextAllowed(hours, scheduledMs) > scheduleLateMsMax
   const owed = scheduledMs > log.fromMs && !isDone(log, scheduledMs) && !(late && schedule.missed === 'skip')
   return owed ? scheduledMs : undefined
 }

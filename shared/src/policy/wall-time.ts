@@ -46,6 +46,11 @@ export function wallTime(zone: string, instantMs: number): number {
   return instantMs + offsetMs(zone, instantMs)
 }
 
+/** The midnight before a wall time, or at it. */
+export function wallMidnight(wallMs: number): number {
+  return Math.floor(wallMs / dayMs) * dayMs
+}
+
 /** What the wall shows around one day. */
 export interface WallDay {
   /** When a wall time is: once; twice, where clocks were set back; never, where they were set forward. Sorted. */
