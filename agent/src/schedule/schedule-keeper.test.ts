@@ -146,6 +146,17 @@ test('what was missed while the machine was off is made up for once', async (t) 
   assert.deepEqual(await machine.runsUntil('2026-01-01T21:30Z'), ['01-01T20:00', '01-01T21:00'])
 })
 
+test('outside of the hours of the policy nothing begins, also after a restart', async (t) => {
+  const machine = new Machine(t)
+  const hours = [{ days: 'thu-fri', from: '20:30', to: '22:30' }]
+  machine.keeper.take(offer(hourly, 1, { hours }))
+  assert.deepEqual(await machine.runsUntil('2026-01-01T20:00Z'), [])
+  machine.restart()
+  assert.deepEqual(await machine.runsUntil('2026-01-02T12:00Z'), ['01-01T20:00', '01-01T21:00', '01-01T22:00'])
+  machine.keeper.take(offer(hourly, 2))
+  assert.deepEqual(await machine.runsUntil('2026-01-02T13:30Z'), ['01-02T12:00', '01-02T13:00'])
+})
+
 test('a machine that slept wakes to the right decision', async (t) => {
   const machine = new Machine(t)
   machine.keeper.take(offer(hourly))

@@ -113,10 +113,10 @@ export class ScheduleKeeper {
 
   /** The run that is due, or how long to sleep. */
   #look(): ScheduledRun | number {
-    const schedule = this.#kept?.policy.schedule
-    if (schedule === undefined) return scheduleSleepMsMax
+    if (this.#kept === undefined) return scheduleSleepMsMax
+    const { schedule, hours } = this.#kept.policy
     const nowMs = this.#nowMs()
-    const { decision, log } = decide({ schedule, endpoint: this.#options.endpoint, log: this.#log, nowMs })
+    const { decision, log } = decide({ schedule, hours, endpoint: this.#options.endpoint, log: this.#log, nowMs })
     const clockWentBack = log.seenMs < this.#log.seenMs
     this.#log = log
     if (decision.kind === 'run') return { scheduledMs: decision.scheduledMs, missed: decision.missed }
@@ -139,11 +139,11 @@ export class ScheduleKeeper {
    */
   #logUnder({ schedule }: Policy): RunLog {
     const nowMs = this.#nowMs()
-    const old = this.#kept?.policy.schedule
-    if (old === undefined) return newRunLog(nowMs, this.#log.runs)
+    if (this.#kept === undefined) return newRunLog(nowMs, this.#log.runs)
+    const { schedule: old, hours } = this.#kept.policy
     if (isDeepStrictEqual(old, schedule)) return this.#log
     const log = this.#underWay ? runFinished(this.#log, nowMs) : this.#log
-    const owed = isOwed({ schedule: old, endpoint: this.#options.endpoint, log, nowMs })
+    const owed = isOwed({ schedule: old, hours, endpoint: this.#options.endpoint, log, nowMs })
     return owed ? this.#log : newRunLog(nowMs, this.#log.runs)
   }
 

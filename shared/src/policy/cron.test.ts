@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { parseCron, shortestGapMs } from './cron.ts'
+import { longestGapMs, parseCron, shortestGapMs } from './cron.ts'
 
 const minuteMs = 60_000
 
@@ -67,4 +67,15 @@ test('the shortest gap, across midnight as well', () => {
   assert.equal(shortestGapMs(timesOf('*/7 * * * *')), 4 * minuteMs)
   assert.equal(shortestGapMs(timesOf('58,1 23,0 * * *')), 3 * minuteMs)
   assert.equal(shortestGapMs(timesOf('58,1 12,14 * * *')), 57 * minuteMs)
+})
+
+test('the longest time between two runs', () => {
+  const hours = (text: string): number => longestGapMs(timesOf(text)) / (60 * minuteMs)
+  assert.equal(hours('0 2 * * *'), 24)
+  assert.equal(hours('*/15 * * * *'), 0.25)
+  assert.equal(hours('0 2,8,20 * * *'), 12)
+  assert.equal(hours('0 2 * * MON-FRI'), 3 * 24)
+  assert.equal(hours('0 2 1 * *'), 31 * 24)
+  assert.equal(hours('0 2 31 * *'), 61 * 24)
+  assert.equal(hours('0 2 29 2 *'), (8 * 365 + 1) * 24)
 })

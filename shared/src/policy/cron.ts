@@ -1,3 +1,5 @@
+import { cronSearchDaysMax } from '../limits.ts'
+
 /**
  * Cron expressions of five fields: minute, hour, day of the month, month, day of the week. Each is `*`, `*` with a step,
  * a number, a range, a range with a step, or a list of those; months and days of the week also have English names.
@@ -128,3 +130,30 @@ export function shortestGapMs(times: CronTimes): number {
   const gaps = of.map((minute, index) => (of[index + 1] ?? minutesPerDay + (of[0] ?? 0)) - minute)
   return Math.min(...gaps) * minuteMs
 }
+
+/** The longest time between two runs, as far as days of 24 hours tell. */
+export function longestGapMs(times: CronTimes): number {
+  const of = minutesOfDay(times)
+  const days = daysBetweenMax(times)
+  if (days > 1) return days * minutesPerDay * minuteMs
+  return Math.max(...of.map((minute, index) => (of[index + 1] ?? minutesPerDay + (of[0] ?? 0)) - minute)) * minuteMs
+}
+
+/** Looks at the eight years in which no 29 February comes between two. */
+function daysBetweenMax({ months, daysOfMonth, weekdays }: CronTimes): number {
+  let [last, longest] = [0, 1]
+  for (let day = 0; day < cronSearchDaysMax; day += 1) {
+    const date = new Date(rarestFromMs + day * minutesPerDay * minuteMs)
+    const isOneOfItsDays =
+      months.includes(date.getUTCMonth() + 1) &&
+      daysOfMonth.includes(date.getUTCDate()) &&
+      weekdays.includes(date.getUTCDay())
+    if (!isOneOfItsDays) continue
+    longest = Math.max(longest, day - last)
+    last = day
+  }
+  return longest
+}
+
+/** 2100 has no leap day. */
+const rarestFromMs = Date.UTC(2096, 1, 29)

@@ -1,20 +1,42 @@
 import * as v from 'valibot'
 import { StrataError } from '../errors.ts'
 import { documentHead } from '../format/document.ts'
-import { list, optionalMembers, text, type Fitting } from '../format/schema.ts'
+import { list, text, type Fitting } from '../format/schema.ts'
 import { policyFeatureCharsMax, policyFeaturesMax, policyProblemsMax } from '../limits.ts'
+import { copiesSchema, copyMembers, copyRelations, understoodCopies, type Copy } from './copies.ts'
+import { hoursRelations, hoursSchema, understoodHours, windowMembers } from './hours-members.ts'
+import type { Hours } from './hours.ts'
 import {
-  checkAnchor,
+  chainMembers,
+  chainSchema,
+  immutabilityMembers,
+  immutabilitySchema,
+  keepingRelations,
+  lockRelations,
+  retentionMembers,
+  retentionSchema,
+  storageClassMembers,
+  storageClassSchema,
+  understoodChain,
+  understoodRetention,
+  understoodVerification,
+  verificationMembers,
+  verificationSchema,
+  type ChainRules,
+  type Immutability,
+  type StorageClassRules,
+  type VerificationRules,
+} from './keeping-members.ts'
+import { checked, section } from './member-checks.ts'
+import type { Retention } from './retention-rules.ts'
+import {
   checkBandwidth,
-  checkCron,
-  checkEvery,
-  checkJitter,
-  checkTimeZone,
+  scheduleMembers,
   scheduleRelations,
   understoodBandwidth,
   understoodSchedule,
-} from './policy-members.ts'
-import { missedRules, type Schedule } from './schedule.ts'
+} from './schedule-members.ts'
+import type { Schedule } from './schedule.ts'
 
 /**
  * A policy: what a tenant wants of its endpoints. docs/policies.md has the members.
@@ -35,19 +57,17 @@ export const policyType = {
   schema: v.object(policyHead),
 } as const
 
-const scheduleMembers = {
-  cron: v.optional(checked(checkCron)),
-  timeZone: v.optional(checked(checkTimeZone)),
-  every: v.optional(checked(checkEvery)),
-  anchor: v.optional(checked(checkAnchor)),
-  jitter: v.optional(checked(checkJitter)),
-  missed: v.optional(v.picklist(missedRules, `is neither ${missedRules.join(' nor ')}; write one of them`)),
-}
-
 const policyMembers = {
   ...policyHead,
-  schedule: v.optional(optionalMembers(scheduleMembers)),
+  schedule: v.optional(section(scheduleMembers)),
+  hours: v.optional(hoursSchema),
   bandwidthLimit: v.optional(checked(checkBandwidth)),
+  retention: v.optional(retentionSchema),
+  chain: v.optional(chainSchema),
+  verification: v.optional(verificationSchema),
+  immutability: v.optional(immutabilitySchema),
+  storageClass: v.optional(storageClassSchema),
+  copies: v.optional(copiesSchema),
 }
 
 const policySchema = v.object(policyMembers)
@@ -57,8 +77,16 @@ export type PolicyDocument = Fitting<typeof policySchema>
 /** A policy as it is understood: checked, and with its defaults. */
 export interface Policy {
   readonly schedule: Schedule
+  /** When runs may begin. */
+  readonly hours: Hours
   /** To and from the store, each way; undefined: as fast as it goes. */
   readonly bytesPerSecondMax: number | undefined
+  readonly retention: Retention
+  readonly chain: ChainRules
+  readonly verification: VerificationRules
+  readonly immutability: Immutability | undefined
+  readonly storageClass: StorageClassRules
+  readonly copies: readonly Copy[]
 }
 
 export interface ReadPolicy {
@@ -69,26 +97,87 @@ export interface ReadPolicy {
 }
 
 /** What a policy can require of its readers. */
-const featuresUnderstood: ReadonlySet<string> = new Set(['schedule', 'bandwidth-limit'])
+const featuresUnderstood: ReadonlySet<string> = new Set([
+  'schedule',
+  'hours',
+  'bandwidth-limit',
+  'retention',
+  'chain',
+  'verification',
+  'immutability',
+  'storage-class',
+  'copies',
+])
 
-/** Errors: E_POLICY_NEWER, and E_POLICY_INVALID with all that is wrong. */
-export function readPolicy(value: unknown): ReadPolicy {
+/**
+ * Errors: E_POLICY_NEWER, and E_POLICY_INVALID with all that is wrong.
+ * @param ownUrl the store that it is for, where it is known: no copy may go there
+ */
+export function readPolicy(value: unknown, ownUrl?: string): ReadPolicy {
   refuseNewer(value)
   const result = v.safeParse(policySchema, value)
-  const problems = [...(result.issues ?? []).map(problemOf), ...scheduleRelations(value)]
+  const problems = [...(result.issues ?? []).map(problemOf), ...relations(value, ownUrl)]
   if (!result.success || problems.length > 0) throw invalid(problems)
   const document = value as PolicyDocument
+  const policy = understood(document)
+  const locks = lockRelations(policy.immutability, policy.retention, policy.schedule)
+  if (locks.length > 0) throw invalid(locks)
+  return { document, policy, ignored: ignoredMembers(document) }
+}
+
+/** What is wrong between members, whatever each is. */
+function relations(value: unknown, ownUrl: string | undefined): string[] {
+  return [
+    ...scheduleRelations(value),
+    ...hoursRelations(value),
+    ...keepingRelations(value),
+    ...copyRelations(value, ownUrl),
+  ]
+}
+
+function understood(document: PolicyDocument): Policy {
+  const schedule = understoodSchedule(document.schedule ?? {})
+  const timeZone = schedule.kind === 'cron' ? schedule.timeZone : 'UTC'
   return {
-    document,
-    policy: {
-      schedule: understoodSchedule(document.schedule ?? {}),
-      bytesPerSecondMax: understoodBandwidth(document.bandwidthLimit),
-    },
-    ignored: [
-      ...unknownMembers(document, policyMembers, ''),
-      ...unknownMembers(document.schedule, scheduleMembers, 'schedule.'),
-    ],
+    schedule,
+    hours: understoodHours(document.hours, timeZone),
+    bytesPerSecondMax: understoodBandwidth(document.bandwidthLimit),
+    retention: understoodRetention(document.retention, timeZone),
+    chain: understoodChain(document.chain),
+    verification: understoodVerification(document.verification),
+    immutability: document.immutability,
+    storageClass: document.storageClass ?? [],
+    copies: understoodCopies(document.copies, timeZone),
   }
+}
+
+function ignoredMembers(document: PolicyDocument): string[] {
+  const {
+    schedule,
+    hours = [],
+    retention,
+    chain,
+    verification,
+    immutability,
+    storageClass = [],
+    copies = [],
+  } = document
+  return [
+    ...unknownMembers(document, policyMembers, ''),
+    ...unknownMembers(schedule, scheduleMembers, 'schedule.'),
+    ...hours.flatMap((window, index) => unknownMembers(window, windowMembers, `hours.${String(index)}.`)),
+    ...unknownMembers(retention, retentionMembers, 'retention.'),
+    ...unknownMembers(chain, chainMembers, 'chain.'),
+    ...unknownMembers(verification, verificationMembers, 'verification.'),
+    ...unknownMembers(immutability, immutabilityMembers, 'immutability.'),
+    ...storageClass.flatMap((rule, index) =>
+      unknownMembers(rule, storageClassMembers, `storageClass.${String(index)}.`),
+    ),
+    ...copies.flatMap((copy, index) => [
+      ...unknownMembers(copy, copyMembers, `copies.${String(index)}.`),
+      ...unknownMembers(copy.retention, retentionMembers, `copies.${String(index)}.retention.`),
+    ]),
+  ]
 }
 
 function refuseNewer(value: unknown): void {
@@ -111,20 +200,10 @@ function invalid(problems: readonly string[]): StrataError {
   })
 }
 
-/** A text that `problem` has nothing against. */
-function checked(problem: (text: string) => string | undefined) {
-  return v.pipe(
-    v.string('is no text; write it in quotes'),
-    v.rawCheck(({ dataset, addIssue }) => {
-      const message = dataset.typed ? problem(dataset.value) : undefined
-      if (message !== undefined) addIssue({ message })
-    }),
-  )
-}
-
 /** Our own messages begin with a small letter; the library's say what they expect. */
 function problemOf(issue: v.BaseIssue<unknown>): string {
   const place = v.getDotPath(issue) ?? 'the policy'
+  if (issue.received === 'undefined' && issue.expected?.startsWith('"') === true) return `${place} is missing; write it`
   if (/^(?:is|has|names|never|runs) /.test(issue.message)) return `${place} ${issue.message}`
   return `${place} is not ${issue.expected ?? issue.message}`
 }

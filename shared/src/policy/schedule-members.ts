@@ -1,3 +1,4 @@
+import * as v from 'valibot'
 import { invariant } from '../errors.ts'
 import {
   bandwidthBytesPerSecondMin,
@@ -8,18 +9,19 @@ import {
   timeZoneCharsMax,
 } from '../limits.ts'
 import { nextCronRun } from './cron-runs.ts'
-import { parseCron, shortestGapMs } from './cron.ts'
+import { longestGapMs, parseCron, shortestGapMs } from './cron.ts'
 import { durationFrom, durationText } from './duration.ts'
+import { checkDuration, checked, member, oneOf } from './member-checks.ts'
 import { rateFrom } from './rate.ts'
-import type { MissedRule, Schedule } from './schedule.ts'
+import { missedRules, type MissedRule, type Schedule } from './schedule.ts'
 import { isTimeZone } from './wall-time.ts'
 
-/** What the members of a policy may be, each on its own and together, and what they mean. */
+/** What the members of a schedule may be, each on its own and together, and what they mean. */
 
 const anyLeapYear = Date.UTC(2000, 0, 1)
 
 /** Says what is wrong with a member and what to write instead, as all here; undefined: nothing. */
-export function checkCron(text: string): string | undefined {
+function checkCron(text: string): string | undefined {
   if (text.length > cronCharsMax || !/^[\x20-\x7e]+$/.test(text)) return `is no cron expression; ${cronExample}`
   const { times, problems } = parseCron(text)
   if (times === undefined) return problems.join(', and ')
@@ -37,23 +39,15 @@ export function checkTimeZone(text: string): string | undefined {
   return "is no time zone that this machine knows; write one of the IANA names, such as 'Europe/Berlin'"
 }
 
-export function checkEvery(text: string): string | undefined {
+function checkEvery(text: string): string | undefined {
   return checkDuration(text, scheduleIntervalMsMin, scheduleIntervalMsMax, '4h')
 }
 
-export function checkJitter(text: string): string | undefined {
+function checkJitter(text: string): string | undefined {
   return checkDuration(text, 0, scheduleJitterMsMax, '10m')
 }
 
-function checkDuration(text: string, minMs: number, maxMs: number, example: string): string | undefined {
-  const ms = durationFrom(text)
-  if (ms === undefined) return `is no duration; write a number with m, h or d, such as '${example}'`
-  if (ms >= minMs && ms <= maxMs) return undefined
-  const least = minMs === 0 ? '' : `at least ${durationText(minMs)} and `
-  return `is not within its bounds; write ${least}at most ${durationText(maxMs)}`
-}
-
-export function checkAnchor(text: string): string | undefined {
+function checkAnchor(text: string): string | undefined {
   return instantFrom(text) === undefined ? "is no instant; write one in UTC, such as '2026-01-31T22:00:00Z'" : undefined
 }
 
@@ -74,6 +68,15 @@ function instantFrom(text: string): number | undefined {
   return same ? instantMs : undefined
 }
 
+export const scheduleMembers = {
+  cron: v.optional(checked(checkCron)),
+  timeZone: v.optional(checked(checkTimeZone)),
+  every: v.optional(checked(checkEvery)),
+  anchor: v.optional(checked(checkAnchor)),
+  jitter: v.optional(checked(checkJitter)),
+  missed: v.optional(oneOf(missedRules)),
+}
+
 /** What is wrong between the members of a schedule, whatever each is. */
 export function scheduleRelations(policy: unknown): string[] {
   const schedule = member(policy, 'schedule')
@@ -90,10 +93,6 @@ export function scheduleRelations(policy: unknown): string[] {
     problems.push('schedule.jitter is longer than the time between two runs; write a shorter one')
   }
   return problems
-}
-
-function member(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined
 }
 
 function isJitterTooLong(jitter: unknown, gap: number | undefined): boolean {
@@ -128,6 +127,11 @@ export function understoodSchedule(schedule: CheckedSchedule): Schedule {
   const { times } = parseCron(cron)
   invariant(times !== undefined, 'a cron expression that was checked can be read')
   return { kind: 'cron', times, timeZone, ...rules }
+}
+
+/** How far two runs are apart at most. */
+export function scheduledGapMs(schedule: Schedule): number {
+  return schedule.kind === 'interval' ? schedule.everyMs : longestGapMs(schedule.times)
 }
 
 export function understoodBandwidth(limit: string | undefined): number | undefined {
