@@ -219,6 +219,8 @@ export const copyRangeBytesMax = 1 * GiB
 export const s3PartBytesMin = 5 * MiB
 /** What a request costs to copy on S3 and Azure, so many bytes cost in a month. */
 export const copyGapBytesMax = 256 * KiB
+/** How long Azure may read a source of ours by the URL that we give it, which is when the request begins. */
+export const copyGrantLifeMs = 30 * 60_000
 /** Requests of one compose; others may be under way beside it. */
 export const copiesInFlightMax = 8
 /** What the system copies in one call, and begins to write back then: it holds one of the few threads for files. */
@@ -511,6 +513,7 @@ invariant(readWindowRecordsMax >= pageEntriesMax, 'a window holds at least one p
 invariant(readBytesMax >= 2 * blockBytesMax, 'one read takes at least one whole record')
 invariant(copiesInFlightMax < storeRequestsInFlightMax, 'a compose leaves requests to the work beside it')
 invariant(copyRangesMax + 1 <= 10_000 && copyRangeBytesMax <= 4000 * MiB, 'S3 and Azure take every compose')
+invariant(copyGrantLifeMs > storeClockSkewMsMax, 'what a slow clock grants is not over when it begins')
 invariant(copyGapBytesMax < s3PartBytesMin, 'a gap is less than what a request must copy')
 invariant(storePrefixCharsMax + 1 + objectNameCharsMax <= 1024, 'prefix and name fit a key of S3 and of Azure')
 invariant(

@@ -11,7 +11,7 @@ import { MemoryStore } from '@strata/shared/store/memory.ts'
 import type { ObjectInfo, ObjectStore } from '@strata/shared/store/object-store.ts'
 import { systemClock } from '@strata/shared/clock.ts'
 import type { StoreObserver } from '@strata/shared/store/store-requests.ts'
-import { describeCompose, describeNoCopy } from './compose-suite.ts'
+import { describeCompose } from './compose-suite.ts'
 
 /** The guarantees of ObjectStore as tests. Every implementation passes all of them. */
 export interface StoreUnderTest {
@@ -24,22 +24,13 @@ export interface StoreUnderTest {
   stop(): Promise<void>
 }
 
-export interface SuiteOptions {
-  /** false where there is nothing that could be missing */
-  readonly hasBuckets?: boolean
-  /** false where the server cannot copy */
-  readonly copies?: boolean
-}
-
 const MiB = 1024 ** 2
 const raceKeys = 60
 const raceWriters = 12
 const listedObjects = 2345
 
-export function describeObjectStore(
-  start: () => Promise<StoreUnderTest>,
-  { hasBuckets = true, copies = true }: SuiteOptions = {},
-): void {
+/** @param hasBuckets false where there is nothing that could be missing */
+export function describeObjectStore(start: () => Promise<StoreUnderTest>, hasBuckets = true): void {
   let underTest: StoreUnderTest
   let places = 0
   const openStores: ObjectStore[] = []
@@ -307,8 +298,7 @@ export function describeObjectStore(
   })
 
   const unfinished = async (): Promise<readonly string[]> => (await underTest.unfinished?.()) ?? []
-  if (copies) describeCompose({ open, unfinished })
-  else describeNoCopy({ open, unfinished })
+  describeCompose({ open, unfinished })
 
   describe('list', () => {
     // In byte order: '-' and '.' come before '/', digits and '_' after it.
@@ -532,6 +522,8 @@ export function describeObjectStore(
     const store = await underTest.openMissing()
     await rejects(store.put('a/b', [bytesOf(1)]), 'E_STORE_MISSING')
     await rejects(store.put('a', [bytesOf(1)], { ifAbsent: true }), 'E_STORE_MISSING')
+    const range = { source: 'b', offset: 0, length: store.copying?.rangeBytesMin ?? 0 }
+    await rejects(store.compose('a', [range], [bytesOf(1)]), 'E_STORE_MISSING')
     await rejects(store.get('a'), 'E_STORE_MISSING')
     await rejects(store.head('a/b'), 'E_STORE_MISSING')
     await rejects(namesIn(store, 'a'), 'E_STORE_MISSING')

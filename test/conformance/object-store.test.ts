@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { pathToFileURL } from 'node:url'
+import { ListMultipartUploadsCommand, S3Client } from '@aws-sdk/client-s3'
 import { systemClock, systemRandomBytes } from '@strata/shared/clock.ts'
 import { StrataError } from '@strata/shared/errors.ts'
 import type { ErrorCode } from '@strata/shared/errors.ts'
@@ -17,6 +18,7 @@ import type { StoreObserver } from '@strata/shared/store/store-requests.ts'
 import { impatientClock } from '../fixtures/impatient-clock.ts'
 import { startAzurite } from '../servers/azurite.ts'
 import { cephRgwRequirement, startCephRgw } from '../servers/ceph-rgw.ts'
+import type { CephRgw } from '../servers/ceph-rgw.ts'
 import { deadPort } from '../servers/processes.ts'
 import { describeWith } from '../servers/require-server.ts'
 import type { StoreServer } from '../servers/store-server.ts'
@@ -30,7 +32,7 @@ function optionsFor(env: OpenStoreOptions['env'], onRequest?: StoreObserver): Op
 }
 
 describe('memory store', () => {
-  describeObjectStore(startMemory, { hasBuckets: false })
+  describeObjectStore(startMemory, false)
 })
 
 describe('directory store', () => {
@@ -38,11 +40,9 @@ describe('directory store', () => {
 })
 
 describeWith(cephRgwRequirement, 'S3 store on Ceph RGW', () => {
-  describeObjectStore(async () => await startOnServer(await startCephRgw()), { copies: false })
+  describeObjectStore(async () => await startOnS3(await startCephRgw()))
   describe('with the checksums that old servers know', () => {
-    describeObjectStore(async () => await startOnServer(await startCephRgw(), '&checksums=when_required'), {
-      copies: false,
-    })
+    describeObjectStore(async () => await startOnS3(await startCephRgw(), '&checksums=when_required'))
   })
   describeAccess(startCephRgw, (server) => ({
     ...server.env,
@@ -51,7 +51,7 @@ describeWith(cephRgwRequirement, 'S3 store on Ceph RGW', () => {
 })
 
 describe('Azure store on Azurite', () => {
-  describeObjectStore(async () => await startOnServer(await startAzurite()), { copies: false })
+  describeObjectStore(async () => await startOnServer(await startAzurite()))
   describeAccess(startAzurite, (server) => ({
     ...server.env,
     AZURE_STORAGE_KEY: Buffer.from('wrong-secret-that-must-stay-secret').toString('base64'),
@@ -97,10 +97,32 @@ async function startOnServer(server: StoreServer, parameters = ''): Promise<Stor
   await server.createBucket('bucket')
   return {
     open: async (place, onRequest) =>
-      await openStore(server.storeUrl('bucket', place) + parameters, optionsFor(server.env, onRequest)),
+      await openStore(server.storeUrl('bucket', `a+b=c@d/${place}`) + parameters, optionsFor(server.env, onRequest)),
     openMissing: async () => await openStore(server.storeUrl('missing', 'place'), optionsFor(server.env)),
     stop: async () => {
       await server.stop()
+    },
+  }
+}
+
+async function startOnS3(server: CephRgw, parameters = ''): Promise<StoreUnderTest> {
+  const { endpoint, region, accessKeyId, secretAccessKey } = server
+  const client = new S3Client({
+    endpoint,
+    region,
+    credentials: { accessKeyId, secretAccessKey },
+    forcePathStyle: true,
+  })
+  const started = await startOnServer(server, parameters)
+  return {
+    ...started,
+    unfinished: async () => {
+      const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket: 'bucket' }))
+      return Uploads.map(({ Key = '' }) => Key)
+    },
+    stop: async () => {
+      client.destroy()
+      await started.stop()
     },
   }
 }
@@ -189,6 +211,10 @@ async function errorsOfAll(store: ObjectStore, code: ErrorCode): Promise<StrataE
     },
     async () => {
       await store.put('object', [bytesOf(100_000)], { ifAbsent: true })
+    },
+    async () => {
+      const length = store.copying?.rangeBytesMin ?? 0
+      await store.compose('object', [{ source: 'other', offset: 0, length }], [bytesOf(1)])
     },
     async () => await store.get('object'),
     async () => await store.get('object', { offset: 3, length: 5 }),

@@ -12,8 +12,8 @@ import {
 import type { StoreServer } from './store-server.ts'
 
 /**
- * Azurite, Microsoft's emulator of Azure Blob Storage, with everything in memory. Unlike Azure it has no Put Block From
- * URL, versions, soft delete or immutability, and does not check the sizes of pages and the number of blocks.
+ * Azurite, Microsoft's emulator of Azure Blob Storage, with everything in memory. Unlike Azure it has no versions, soft
+ * delete or immutability, and does not check the sizes of pages and the number of blocks.
  */
 export interface AzuriteOptions {
   /** What the objects may fill. Left out: half of the machine's memory. */

@@ -4,12 +4,13 @@ import type { Clock } from '../clock.ts'
 import { StrataError } from '../errors.ts'
 import { storeRequestTimeoutMs } from '../limits.ts'
 import { azureContainerClient } from './azure-client.ts'
+import { AzureComposer, azureCopying } from './azure-compose.ts'
+import { azureFailureOf, isBlobMissing, isBrokenOff } from './azure-errors.ts'
 import { AzureListing, objectInfo } from './azure-list.ts'
 import { checkCompose } from './copy-rules.ts'
 import type { Environment } from './environment.ts'
 import { receiveObject } from './http-download.ts'
 import { brokenBodyError, httpError } from './http-errors.ts'
-import type { HttpFailure } from './http-errors.ts'
 import { RequestGate, httpAgents, uploadStream, withIdleLimit } from './http-transfer.ts'
 import type { HttpAgents } from './http-transfer.ts'
 import { byteCount, existsError, missingError, truncatedError, wantedFrom } from './object-errors.ts'
@@ -30,7 +31,7 @@ import type { AzureLocation } from './store-url.ts'
 
 /**
  * Objects as block blobs in a container of Azure Blob Storage. The SDK tries nothing twice, for the reason given in
- * s3.ts; every method is one request, and every page of a listing.
+ * s3.ts; every method but `compose` is one request, and every page of a listing.
  */
 export interface AzureStoreOptions {
   readonly env: Environment
@@ -50,15 +51,14 @@ export function openAzureStore(location: AzureLocation, options: AzureStoreOptio
   return new AzureStore(location, options)
 }
 
-const objectMissingCodes: readonly (string | undefined)[] = ['BlobNotFound']
-
 class AzureStore implements ObjectStore {
   readonly description: string
-  readonly copying = undefined
+  readonly copying = azureCopying
   readonly #container: ContainerClient
   readonly #agents: HttpAgents
   readonly #prefix: string
   readonly #listing: AzureListing
+  readonly #composer: AzureComposer
   readonly #gate = new RequestGate()
   readonly #clock: Clock
   readonly #storeClock: StoreClock
@@ -77,6 +77,14 @@ class AzureStore implements ObjectStore {
       keyPrefix: location.prefix,
       description: this.description,
       request: async (doing, send) => await this.#request('list', doing, undefined, send),
+    })
+    this.#composer = new AzureComposer({
+      container: this.#container,
+      keyPrefix: location.prefix,
+      description: this.description,
+      nowMs: () => options.clock.nowMs(),
+      request: async (kind, doing, bytes, send) => await this.#request(kind, doing, bytes, send),
+      head: async (name) => await this.head(name),
     })
     this.#clock = options.clock
     this.#storeClock = new StoreClock(options.clock)
@@ -101,7 +109,7 @@ class AzureStore implements ObjectStore {
           })
           this.#observeDate(answer.date)
         } catch (error) {
-          const { status, code } = failureOf(error)
+          const { status, code } = azureFailureOf(error)
           const exists = code === 'BlobAlreadyExists' || status === 412
           throw options.ifAbsent === true && exists ? existsError(this.description, name) : error
         }
@@ -109,9 +117,10 @@ class AzureStore implements ObjectStore {
     )
   }
 
-  async compose(name: string, ranges: readonly CopyRange[]): Promise<void> {
-    await Promise.resolve()
-    checkCompose(this.copying, this.description, name, ranges)
+  async compose(name: string, ranges: readonly CopyRange[], parts: readonly Uint8Array[]): Promise<void> {
+    checkCompose(this.copying, this.description, { name, ranges, parts })
+    if (ranges.length === 0) await this.put(name, parts)
+    else await this.#composer.compose(name, ranges, parts)
   }
 
   async get(name: string, part?: ByteRange | WholeObject): Promise<Uint8Array<ArrayBuffer>> {
@@ -140,7 +149,7 @@ class AzureStore implements ObjectStore {
         this.#observeDate(answer.date)
         return objectInfo(name, answer.contentLength, answer.lastModified)
       } catch (error) {
-        if (objectMissingCodes.includes(failureOf(error).code)) return undefined
+        if (isBlobMissing(error)) return undefined
         throw error
       }
     })
@@ -169,7 +178,7 @@ class AzureStore implements ObjectStore {
           ...(this.#deletesSnapshots ? { deleteSnapshots: 'include' } : {}),
         })
       } catch (error) {
-        if (!objectMissingCodes.includes(failureOf(error).code)) throw error
+        if (!isBlobMissing(error)) throw error
       }
     })
   }
@@ -205,7 +214,7 @@ class AzureStore implements ObjectStore {
     } catch (error) {
       const what = `${doing} in ${this.description}`
       if (isBrokenOff(error)) throw brokenBodyError(error, what)
-      throw httpError(error, { ...failureOf(error), aheadMs: this.#aheadMsOf(error) }, what)
+      throw httpError(error, { ...azureFailureOf(error), aheadMs: this.#aheadMsOf(error) }, what)
     }
   }
 
@@ -220,9 +229,9 @@ class AzureStore implements ObjectStore {
       this.#observeDate(answer.date)
       return answer
     } catch (error) {
-      const { status, code } = failureOf(error)
-      if (objectMissingCodes.includes(code)) throw missingError(this.description, name)
-      if (status === 416 && range !== undefined) throw truncatedError(this.description, name, range)
+      if (isBlobMissing(error)) throw missingError(this.description, name)
+      if (azureFailureOf(error).status === 416 && range !== undefined)
+        throw truncatedError(this.description, name, range)
       throw error
     }
   }
@@ -240,18 +249,4 @@ class AzureStore implements ObjectStore {
   #protocolError(what: string): StrataError {
     return new StrataError('E_STORE_PROTOCOL', `${what} (${this.description})`)
   }
-}
-
-function failureOf(error: unknown): HttpFailure {
-  if (!(error instanceof RestError)) return { status: undefined, code: undefined, requestId: undefined }
-  const status = error.statusCode
-  // Without an answer the code is the system's: ECONNREFUSED.
-  if (status === undefined) return { status, code: undefined, requestId: undefined }
-  const headers = error.response?.headers
-  return { status, code: headers?.get('x-ms-error-code') ?? error.code, requestId: headers?.get('x-ms-request-id') }
-}
-
-/** What the SDK could not read to its end. Of an answer that is whole and cannot be parsed it knows the status. */
-function isBrokenOff(error: unknown): boolean {
-  return error instanceof RestError && error.code === RestError.PARSE_ERROR && error.statusCode === undefined
 }

@@ -103,7 +103,7 @@ class DirectoryStore implements ObjectStore {
   }
 
   async compose(name: string, ranges: readonly CopyRange[], parts: readonly Uint8Array[]): Promise<void> {
-    checkCompose(this.copying, this.description, name, ranges)
+    checkCompose(this.copying, this.description, { name, ranges, parts })
     const content = composedOf(this.#place, ranges, parts, async (source, copy) => {
       await this.#run('copy', `copying from ${source}`, directoryError, copy)
     })

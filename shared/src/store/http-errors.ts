@@ -35,6 +35,8 @@ const byServerCode: Readonly<Record<string, ErrorCode>> = {
   InsufficientCapacity: 'E_STORE_FULL',
   ConditionalRequestConflict: 'E_STORE_BUSY',
   OperationAborted: 'E_STORE_BUSY',
+  // Somebody has given it up, perhaps a rule of the bucket: all of it can be begun anew.
+  NoSuchUpload: 'E_STORE_BUSY',
   SlowDown: 'E_STORE_BUSY',
   Throttling: 'E_STORE_BUSY',
   ThrottlingException: 'E_STORE_BUSY',

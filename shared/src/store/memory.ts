@@ -60,7 +60,7 @@ export class MemoryStore implements ObjectStore {
   }
 
   async compose(name: string, ranges: readonly CopyRange[], parts: readonly Uint8Array[]): Promise<void> {
-    checkCompose(this.copying, this.description, name, ranges)
+    checkCompose(this.copying, this.description, { name, ranges, parts })
     const copies: Uint8Array[] = []
     for (const range of ranges) {
       const copy = async (): Promise<Uint8Array> => await Promise.resolve(this.#rangeOf(range.source, range))

@@ -1,4 +1,3 @@
-import { crc32 } from 'node:zlib'
 import {
   DeleteObjectCommand,
   GetObjectCommand,
@@ -14,7 +13,7 @@ import { storeRequestTimeoutMs } from '../limits.ts'
 import { checkCompose } from './copy-rules.ts'
 import type { Environment } from './environment.ts'
 import { receiveObject } from './http-download.ts'
-import { RequestGate, uploadStream, withIdleLimit } from './http-transfer.ts'
+import { RequestGate, withIdleLimit } from './http-transfer.ts'
 import { byteCount, existsError, missingError, truncatedError, wantedFrom } from './object-errors.ts'
 import { checkDirectory, checkListPrefix, checkObjectName } from './object-names.ts'
 import type {
@@ -26,7 +25,9 @@ import type {
   PutOptions,
   WholeObject,
 } from './object-store.ts'
+import { s3Body, sha256Of } from './s3-checksums.ts'
 import { s3ClientConfig } from './s3-client.ts'
+import { S3Composer, s3Copying } from './s3-compose.ts'
 import { s3Error, s3FailureOf } from './s3-errors.ts'
 import { S3Listing, objectInfo } from './s3-list.ts'
 import { StoreClock } from './store-clock.ts'
@@ -39,7 +40,7 @@ import type { S3Location } from './store-url.ts'
  *
  * The SDK tries nothing twice (`maxAttempts: 1`): after a lost answer its own second conditional put would meet the
  * first one's object and report a conflict that is none. Every method here is one request (but `head` of a missing
- * object, which may ask once whether the bucket is there).
+ * object, which may ask once whether the bucket is there, and `compose`).
  */
 export interface S3StoreOptions {
   readonly env: Environment
@@ -58,11 +59,12 @@ export function openS3Store(location: S3Location, options: S3StoreOptions): Obje
 
 class S3Store implements ObjectStore {
   readonly description: string
-  readonly copying = undefined
+  readonly copying = s3Copying
   readonly #client: S3Client
   readonly #bucket: string
   readonly #prefix: string
   readonly #listing: S3Listing
+  readonly #composer: S3Composer
   readonly #checksums: S3Location['checksums']
   readonly #gate = new RequestGate()
   readonly #clock: Clock
@@ -89,6 +91,15 @@ class S3Store implements ObjectStore {
       request: async (doing, send) => await this.#request('list', doing, undefined, send),
     })
     this.#checksums = location.checksums
+    this.#composer = new S3Composer({
+      client: this.#client,
+      bucket: location.bucket,
+      keyPrefix: location.prefix,
+      description: this.description,
+      checksums: location.checksums,
+      request: async (kind, doing, bytes, send) => await this.#request(kind, doing, bytes, send),
+      head: async (name) => await this.head(name),
+    })
     this.#clock = options.clock
     this.#storeClock = new StoreClock(options.clock)
     this.#onRequest = options.onRequest
@@ -108,9 +119,7 @@ class S3Store implements ObjectStore {
       async (signal, progress) => {
         const command = new PutObjectCommand({
           ...this.#object(name),
-          Body: uploadStream(parts, progress),
-          ContentLength: bytes,
-          ...(this.#checksums === 'when_supported' ? { ChecksumCRC32: checksumOf(parts) } : {}),
+          ...s3Body(parts, this.#checksums, progress),
           ...(options.ifAbsent === true ? { IfNoneMatch: '*' } : {}),
         })
         try {
@@ -122,9 +131,10 @@ class S3Store implements ObjectStore {
     )
   }
 
-  async compose(name: string, ranges: readonly CopyRange[]): Promise<void> {
-    await Promise.resolve()
-    checkCompose(this.copying, this.description, name, ranges)
+  async compose(name: string, ranges: readonly CopyRange[], parts: readonly Uint8Array[]): Promise<void> {
+    checkCompose(this.copying, this.description, { name, ranges, parts })
+    if (ranges.length === 0) await this.put(name, parts)
+    else await this.#composer.compose(name, ranges, parts)
   }
 
   async get(name: string, part?: ByteRange | WholeObject): Promise<Uint8Array<ArrayBuffer>> {
@@ -293,21 +303,4 @@ class S3Store implements ObjectStore {
   #protocolError(what: string): StrataError {
     return new StrataError('E_STORE_PROTOCOL', `${what} (${this.description})`)
   }
-}
-
-/** Given beforehand, so that the SDK neither copies the body nor sends it in signed chunks, which many servers lack. */
-function checksumOf(parts: readonly Uint8Array[]): string {
-  let checksum = 0
-  for (const part of parts) checksum = crc32(part, checksum)
-  const bytes = Buffer.alloc(4)
-  bytes.writeUInt32BE(checksum)
-  return bytes.toString('base64')
-}
-
-const sha256Bytes = 32
-
-/** undefined for what is none of a whole object: that of a multipart upload is made of those of its parts. */
-function sha256Of(header: string | undefined): Uint8Array | undefined {
-  const bytes = Buffer.from(header ?? '', 'base64')
-  return bytes.byteLength === sha256Bytes && header === bytes.toString('base64') ? new Uint8Array(bytes) : undefined
 }

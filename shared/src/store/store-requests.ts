@@ -15,6 +15,14 @@ export interface StoreRequest {
 /** Called once per request, after its end. It must not throw. */
 export type StoreObserver = (request: StoreRequest) => void
 
+/** One request as a cloud store makes it: the parts of a store that lie in files of their own go through it. */
+export type StoreRequester = <Result>(
+  kind: StoreRequestKind,
+  doing: string,
+  bytes: ((result: Result) => { readonly sent?: number; readonly received?: number }) | undefined,
+  request: (signal: AbortSignal, progress: () => void) => Promise<Result>,
+) => Promise<Result>
+
 /** Runs one request and tells it to the observer, also when it fails. */
 export async function observed<Result>(
   observer: StoreObserver | undefined,
