@@ -211,6 +211,11 @@ export const listPageObjectsMax = 1000
 export const directoryStatsInFlightMax = 32
 /** Upload streams hand out pieces of at most this size, so that a slow link is seen to make progress. */
 export const uploadPieceBytesMax = 256 * KiB
+/** S3 and Azure allow as many. */
+export const objectTagsMax = 10
+export const objectTagCharsMax = 64
+/** The tags of an object in a directory, as JSON. */
+export const objectTagsBytesMax = 4 * KiB
 /** Ranges that a store copies into one object. S3 takes 10,000 parts, the last of which is ours. */
 export const copyRangesMax = 9999
 /** S3 and Azure take some GiB in one request, but nothing is heard of it until all is copied. */
@@ -511,6 +516,10 @@ invariant(serviceCloseMsMax < serviceEndMsMax, 'a service that closes in time is
 invariant(sweepDeletesInFlightMax < storeRequestsInFlightMax, 'a sweep leaves most of the store to the work beside it')
 invariant(readWindowRecordsMax >= pageEntriesMax, 'a window holds at least one page')
 invariant(readBytesMax >= 2 * blockBytesMax, 'one read takes at least one whole record')
+invariant(
+  objectTagsBytesMax >= objectTagsMax * 2 * (objectTagCharsMax + 4) + 256,
+  'a file of tags has room for the longest ones',
+)
 invariant(copiesInFlightMax < storeRequestsInFlightMax, 'a compose leaves requests to the work beside it')
 invariant(copyRangesMax + 1 <= 10_000 && copyRangeBytesMax <= 4000 * MiB, 'S3 and Azure take every compose')
 invariant(copyGrantLifeMs > storeClockSkewMsMax, 'what a slow clock grants is not over when it begins')

@@ -55,6 +55,30 @@ describeWith(rootRequirement, 'directory store on a file system that', () => {
     assert.deepEqual(await namesIn(store, ''), ['another', 'small'])
   })
 
+  test('is full: an object that is copied together is not left half either', async () => {
+    const path = await mount('full-of-copies', '-t', 'tmpfs', '-o', 'size=4m', 'tmpfs')
+    const store = await open(path)
+    await store.put('source', [new Uint8Array(MiB).fill(7)])
+    const ranges = [0, 1, 2, 3].map((offset) => ({ source: 'source', offset, length: MiB - 3 }))
+    await rejects(store.compose('made', ranges, []), 'E_STORE_FULL')
+    assert.deepEqual(await namesIn(store, ''), ['source'])
+    assert.deepEqual(await readdir(join(path, '~writing')), [])
+    await store.compose('made', ranges.slice(2), [])
+    assert.equal((await store.head('made'))?.sizeBytes, 2 * (MiB - 3))
+  })
+
+  test('has another one in it: says that nothing is copied between the two', async () => {
+    const path = join(scratch, 'two')
+    await mount('two/inner', '-t', 'tmpfs', 'tmpfs')
+    const store = await open(path)
+    await store.put('outer', [new Uint8Array(MiB)])
+    await writeFile(join(path, 'inner/source'), new Uint8Array(MiB))
+    await rejects(store.compose('made', [{ source: 'inner/source', offset: 0, length: MiB }], []), 'E_STORE_NO_COPY')
+    assert.deepEqual(await namesIn(store, ''), ['inner/source', 'outer'])
+    assert.deepEqual(await readdir(join(path, '~writing')), [])
+    await store.compose('made', [{ source: 'outer', offset: 0, length: MiB }], [])
+  })
+
   test('has no file number left: full as well', async () => {
     const path = await mount('inodes', '-t', 'tmpfs', '-o', 'nr_inodes=6', 'tmpfs')
     const store = await open(path)

@@ -12,6 +12,7 @@ import type { ObjectInfo, ObjectStore } from '@strata/shared/store/object-store.
 import { systemClock } from '@strata/shared/clock.ts'
 import type { StoreObserver } from '@strata/shared/store/store-requests.ts'
 import { describeCompose } from './compose-suite.ts'
+import { describeTags } from './tags-suite.ts'
 
 /** The guarantees of ObjectStore as tests. Every implementation passes all of them. */
 export interface StoreUnderTest {
@@ -299,6 +300,7 @@ export function describeObjectStore(start: () => Promise<StoreUnderTest>, hasBuc
 
   const unfinished = async (): Promise<readonly string[]> => (await underTest.unfinished?.()) ?? []
   describeCompose({ open, unfinished })
+  describeTags(open)
 
   describe('list', () => {
     // In byte order: '-' and '.' come before '/', digits and '_' after it.
@@ -528,6 +530,8 @@ export function describeObjectStore(start: () => Promise<StoreUnderTest>, hasBuc
     await rejects(store.head('a/b'), 'E_STORE_MISSING')
     await rejects(namesIn(store, 'a'), 'E_STORE_MISSING')
     await rejects(directoriesIn(store, 'a/'), 'E_STORE_MISSING')
+    await rejects(store.setTags('a', { b: 'c' }), 'E_STORE_MISSING')
+    await rejects(store.tags('a'), 'E_STORE_MISSING')
     await rejects(store.delete('a'), 'E_STORE_MISSING')
     await store.close()
     // Any answer says what time it is; a store that has had none must ask.

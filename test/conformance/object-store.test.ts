@@ -220,6 +220,10 @@ async function errorsOfAll(store: ObjectStore, code: ErrorCode): Promise<StrataE
     async () => await store.get('object', { offset: 3, length: 5 }),
     async () => await infosIn(store, ''),
     async () => {
+      await store.setTags('object', { a: 'b' })
+    },
+    async () => await store.tags('object'),
+    async () => {
       await store.delete('object')
     },
     async () => await store.head('object'),

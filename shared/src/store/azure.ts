@@ -24,6 +24,8 @@ import type {
   PutOptions,
   WholeObject,
 } from './object-store.ts'
+import { checkTags } from './object-tags.ts'
+import type { ObjectTags } from './object-tags.ts'
 import { StoreClock } from './store-clock.ts'
 import { observed } from './store-requests.ts'
 import type { StoreObserver, StoreRequestKind } from './store-requests.ts'
@@ -54,6 +56,7 @@ export function openAzureStore(location: AzureLocation, options: AzureStoreOptio
 class AzureStore implements ObjectStore {
   readonly description: string
   readonly copying = azureCopying
+  readonly listTagged = undefined
   readonly #container: ContainerClient
   readonly #agents: HttpAgents
   readonly #prefix: string
@@ -167,6 +170,31 @@ class AzureStore implements ObjectStore {
     checkDirectory(prefix)
     checkListPrefix(startAfter)
     yield* this.#listing.directories(prefix, startAfter)
+  }
+
+  async setTags(name: string, tags: ObjectTags): Promise<void> {
+    checkObjectName(name)
+    checkTags(tags)
+    const blob = this.#container.getBlobClient(this.#prefix + name)
+    await this.#tagging(name, async (abortSignal) => {
+      await blob.setTags({ ...tags }, { abortSignal })
+    })
+  }
+
+  async tags(name: string): Promise<ObjectTags> {
+    checkObjectName(name)
+    const blob = this.#container.getBlobClient(this.#prefix + name)
+    return await this.#tagging(name, async (abortSignal) => (await blob.getTags({ abortSignal })).tags)
+  }
+
+  async #tagging<Result>(name: string, send: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
+    return await this.#request('tag', `tags of ${name}`, undefined, async (signal) => {
+      try {
+        return await send(signal)
+      } catch (error) {
+        throw isBlobMissing(error) ? missingError(this.description, name) : error
+      }
+    })
   }
 
   async delete(name: string): Promise<void> {

@@ -85,6 +85,31 @@ describe('directory store, durably', { skip }, () => {
     assert.deepEqual(calls, ['sync ~writing/new', 'rename ~writing/new a/e/f', 'sync a/e', 'sync a'])
   })
 
+  test('what is copied together is as durable as what is put', async () => {
+    await store.put('source', [Uint8Array.of(1, 2, 3)])
+    calls = []
+    await store.compose('a/b/c', [{ source: 'source', offset: 1, length: 2 }], [Uint8Array.of(4)])
+    assert.deepEqual(calls, ['sync ~writing/new', 'rename ~writing/new a/b/c', ...upwards])
+  })
+
+  test('tags are durable when they are set, and when there are none any more', async () => {
+    await store.put('a/b', [Uint8Array.of(1)])
+    calls = []
+    await store.setTags('a/b', { state: 'retired' })
+    assert.deepEqual(calls, [
+      'sync ~writing/new',
+      'rename ~writing/new ~tags/a/b',
+      'sync ~tags/a',
+      'sync ~tags',
+      'sync .',
+    ])
+    await store.put('a/c', [Uint8Array.of(1)])
+    await store.setTags('a/c', { state: 'retired' })
+    calls = []
+    await store.setTags('a/b', {})
+    assert.deepEqual(calls, ['sync ~tags/a'])
+  })
+
   test('a directory that was made anew is synced anew', async () => {
     await store.put('a/b/c', [Uint8Array.of(1)])
     for (const again of ['a/b', 'a']) {

@@ -3,7 +3,7 @@ import type { FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { StrataError } from '../errors.ts'
 import { isSystemError } from './directory-errors.ts'
-import { readFlags } from './directory-files.ts'
+import { readFlags, removeEmptyDirectory } from './directory-files.ts'
 import { linkError } from './directory-list.ts'
 import { missingError } from './object-errors.ts'
 
@@ -63,6 +63,13 @@ export class DirectoryPlace {
     }
     await this.checkRoot()
     throw missingError(this.description, name)
+  }
+
+  /** Directories of the store that are empty, from this one on. */
+  async removeEmptyUpwards(from: string): Promise<void> {
+    for (let directory = from; directory !== this.root; directory = dirname(directory)) {
+      if (!(await removeEmptyDirectory(directory))) return
+    }
   }
 
   /** Throws E_STORE_MISSING when the store's own directory is gone. */

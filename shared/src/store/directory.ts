@@ -1,26 +1,22 @@
-import { readdir, realpath, stat, unlink } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { realpath, stat, unlink } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Clock, RandomBytes } from '../clock.ts'
 import { StrataError } from '../errors.ts'
-import { cachedBytesMax, temporaryFileLifeMs } from '../limits.ts'
+import { cachedBytesMax } from '../limits.ts'
 import { dropCache } from '../system/page-cache.ts'
 import { checkCompose } from './copy-rules.ts'
 import { composedOf, directoryCopying } from './directory-compose.ts'
 import { syncIfThere } from './directory-durable.ts'
 import { directoryError, directoryWriteError, isSystemError } from './directory-errors.ts'
-import { contentOf, makeDirectoriesDurably, readUpTo, removeEmptyDirectory } from './directory-files.ts'
+import { contentOf, makeDirectoriesDurably, readUpTo } from './directory-files.ts'
+import { removeLeftOvers } from './directory-left-overs.ts'
 import { directoriesIn, objectInfo, walkDirectory } from './directory-list.ts'
 import type { DirectoryWalk } from './directory-list.ts'
 import { DirectoryPlace, missingStoreError } from './directory-place.ts'
 import type { OpenObject } from './directory-place.ts'
-import {
-  DirectoryWriter,
-  isDirectory,
-  removeIfThere,
-  temporaryDirectoryName,
-  temporaryFilePattern,
-} from './directory-writer.ts'
+import { DirectoryTags } from './directory-tags.ts'
+import { DirectoryWriter, isDirectory, removeIfThere } from './directory-writer.ts'
 import { byteCount, tooLongError, truncatedError, wantedFrom } from './object-errors.ts'
 import type { Wanted } from './object-errors.ts'
 import { checkDirectory, checkListPrefix, checkObjectName } from './object-names.ts'
@@ -31,8 +27,11 @@ import type {
   ObjectInfo,
   ObjectStore,
   PutOptions,
+  TaggedObject,
   WholeObject,
 } from './object-store.ts'
+import { checkTags } from './object-tags.ts'
+import type { ObjectTags } from './object-tags.ts'
 import { StoreClock } from './store-clock.ts'
 import { observed } from './store-requests.ts'
 import type { StoreObserver, StoreRequestKind } from './store-requests.ts'
@@ -59,8 +58,9 @@ export async function openDirectoryStore(path: string, options: DirectoryStoreOp
     })
   }
   const root = await rootOf(path, description)
-  const store = new DirectoryStore(new DirectoryPlace(root, description), options)
-  await store.removeLeftOvers()
+  const place = new DirectoryPlace(root, description)
+  const store = new DirectoryStore(place, options)
+  await removeLeftOvers(place, async () => await store.now())
   return store
 }
 
@@ -80,12 +80,14 @@ class DirectoryStore implements ObjectStore {
   readonly copying = directoryCopying
   readonly #place: DirectoryPlace
   readonly #writer: DirectoryWriter
+  readonly #tags: DirectoryTags
   readonly #clock: StoreClock
   readonly #onRequest: StoreObserver | undefined
 
   constructor(place: DirectoryPlace, options: DirectoryStoreOptions) {
     this.#place = place
     this.#writer = new DirectoryWriter(place, options.randomBytes)
+    this.#tags = new DirectoryTags(place, this.#writer)
     this.#clock = new StoreClock(options.clock)
     this.#onRequest = options.onRequest
   }
@@ -97,7 +99,9 @@ class DirectoryStore implements ObjectStore {
   async put(name: string, parts: readonly Uint8Array[], options: PutOptions = {}): Promise<void> {
     checkObjectName(name)
     const request = async (): Promise<void> => {
-      await this.#writer.write(name, contentOf(parts), options.ifAbsent === true)
+      const isNew = options.ifAbsent === true
+      await this.#writer.write(name, contentOf(parts), isNew)
+      if (!isNew) await this.#tags.drop(name)
     }
     await this.#run('put', `writing ${name}`, directoryWriteError, request, () => ({ sent: byteCount(parts) }))
   }
@@ -109,6 +113,7 @@ class DirectoryStore implements ObjectStore {
     })
     const request = async (): Promise<void> => {
       await this.#writer.write(name, content, false)
+      await this.#tags.drop(name)
     }
     await this.#run('put', `writing ${name}`, directoryWriteError, request, () => ({ sent: byteCount(parts) }))
   }
@@ -170,25 +175,59 @@ class DirectoryStore implements ObjectStore {
     }
   }
 
+  async setTags(name: string, tags: ObjectTags): Promise<void> {
+    checkObjectName(name)
+    checkTags(tags)
+    await this.#run('tag', `tagging ${name}`, directoryWriteError, async () => {
+      await this.#tags.set(name, tags)
+    })
+  }
+
+  async tags(name: string): Promise<ObjectTags> {
+    checkObjectName(name)
+    return await this.#run('tag', `reading the tags of ${name}`, directoryError, async () => await this.#tags.get(name))
+  }
+
+  readonly listTagged = (key: string, value: string, options: ListOptions = {}): AsyncIterable<TaggedObject> =>
+    this.#withTag(key, value, options.startAfter ?? '')
+
+  async *#withTag(key: string, value: string, startAfter: string): AsyncGenerator<TaggedObject> {
+    checkTags({ [key]: value })
+    checkListPrefix(startAfter)
+    const doing = 'looking for tagged objects'
+    const request = async <Result>(kind: 'list' | 'tag', work: () => Promise<Result>): Promise<Result> =>
+      await this.#run(kind, doing, directoryWriteError, work)
+    try {
+      yield* this.#tags.withTag(key, value, startAfter, request)
+    } catch (error) {
+      throw directoryError(error, `${doing} in ${this.description}`)
+    }
+  }
+
   async delete(name: string): Promise<void> {
     checkObjectName(name)
     await this.#run('delete', `deleting ${name}`, directoryWriteError, async () => {
-      if (!(await this.#place.hasDirectoryOf(name))) {
-        await this.#place.checkRoot()
-        return
-      }
-      const path = this.#place.pathOf(name)
-      try {
-        await unlink(path)
-      } catch (error) {
-        // A directory is no object: EISDIR on Linux, EPERM elsewhere.
-        const isNone = isSystemError(error, 'ENOENT', 'ENOTDIR', 'EISDIR') || (await isDirectory(path))
-        if (!isNone) throw error
-        return
-      }
-      await syncIfThere(dirname(path))
-      await this.#removeEmptyUpwards(dirname(path))
+      await this.#remove(name)
+      await this.#tags.drop(name)
     })
+  }
+
+  async #remove(name: string): Promise<void> {
+    if (!(await this.#place.hasDirectoryOf(name))) {
+      await this.#place.checkRoot()
+      return
+    }
+    const path = this.#place.pathOf(name)
+    try {
+      await unlink(path)
+    } catch (error) {
+      // A directory is no object: EISDIR on Linux, EPERM elsewhere.
+      const isNone = isSystemError(error, 'ENOENT', 'ENOTDIR', 'EISDIR') || (await isDirectory(path))
+      if (!isNone) throw error
+      return
+    }
+    await syncIfThere(dirname(path))
+    await this.#place.removeEmptyUpwards(dirname(path))
   }
 
   async now(): Promise<number> {
@@ -208,33 +247,6 @@ class DirectoryStore implements ObjectStore {
 
   async close(): Promise<void> {
     // Nothing stays open between calls.
-  }
-
-  /** Removes what writers that died long ago have left in the temporary directory. Where we may not write, it stays. */
-  async removeLeftOvers(): Promise<void> {
-    const names = await this.#leftOvers()
-    if (names.length === 0) return
-    try {
-      const nowMs = await this.now()
-      for (const name of names) {
-        const path = join(this.#place.pathOf(temporaryDirectoryName), name)
-        const modifiedMs = await modifiedMsOf(path)
-        if (modifiedMs !== undefined && nowMs - modifiedMs > temporaryFileLifeMs) await removeIfThere(path)
-      }
-    } catch (error) {
-      const coded = directoryWriteError(error, `removing left-over files in ${this.description}`)
-      if (coded.code !== 'E_STORE_READ_ONLY' && coded.code !== 'E_STORE_FULL') throw coded
-    }
-  }
-
-  async #leftOvers(): Promise<string[]> {
-    try {
-      const names = await readdir(this.#place.pathOf(temporaryDirectoryName))
-      return names.filter((name) => temporaryFilePattern.test(name))
-    } catch (error) {
-      if (isSystemError(error, 'ENOENT', 'EACCES')) return []
-      throw directoryError(error, `looking for left-over files in ${this.description}`)
-    }
   }
 
   /** One request: counted, and its system errors given their codes. */
@@ -265,21 +277,6 @@ class DirectoryStore implements ObjectStore {
     if (bytes.byteLength < length) throw truncatedError(this.description, name, { offset, length })
     if (length > cachedBytesMax) await dropCache(file.fd, offset, length)
     return bytes
-  }
-
-  async #removeEmptyUpwards(from: string): Promise<void> {
-    for (let directory = from; directory !== this.#place.root; directory = dirname(directory)) {
-      if (!(await removeEmptyDirectory(directory))) return
-    }
-  }
-}
-
-async function modifiedMsOf(path: string): Promise<number | undefined> {
-  try {
-    return (await stat(path)).mtimeMs
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return undefined
-    throw error
   }
 }
 

@@ -18,14 +18,19 @@ import type {
   ObjectInfo,
   ObjectStore,
   PutOptions,
+  TaggedObject,
   WholeObject,
 } from './object-store.ts'
+import { checkTags } from './object-tags.ts'
+import type { ObjectTags } from './object-tags.ts'
 import { observed } from './store-requests.ts'
 import type { StoreObserver } from './store-requests.ts'
 
 interface Held {
   readonly bytes: Uint8Array<ArrayBuffer>
   readonly modifiedMs: number
+  /** Left out: it has none. */
+  readonly tagged?: { readonly tags: ObjectTags; readonly taggedMs: number }
 }
 
 export interface MemoryStoreOptions {
@@ -129,6 +134,35 @@ export class MemoryStore implements ObjectStore {
       })
       first += page.length
     } while (first < names.length)
+  }
+
+  async setTags(name: string, tags: ObjectTags): Promise<void> {
+    checkObjectName(name)
+    checkTags(tags)
+    await observed(this.#onRequest, 'tag', async () => {
+      await Promise.resolve()
+      const held = this.#held(name)
+      this.#objects.set(name, { ...held, tagged: { tags: { ...tags }, taggedMs: this.#clock.nowMs() } })
+    })
+  }
+
+  async tags(name: string): Promise<ObjectTags> {
+    checkObjectName(name)
+    return await observed(this.#onRequest, 'tag', async () => {
+      await Promise.resolve()
+      return { ...this.#held(name).tagged?.tags }
+    })
+  }
+
+  readonly listTagged = (key: string, value: string, options: ListOptions = {}): AsyncIterable<TaggedObject> =>
+    this.#withTag(key, value, options.startAfter ?? '')
+
+  async *#withTag(key: string, value: string, startAfter: string): AsyncGenerator<TaggedObject> {
+    checkTags({ [key]: value })
+    for await (const { name } of this.list('', { startAfter })) {
+      const tagged = this.#objects.get(name)?.tagged
+      if (tagged?.tags[key] === value) yield { name, taggedMs: tagged.taggedMs }
+    }
   }
 
   async delete(name: string): Promise<void> {

@@ -1,3 +1,5 @@
+import type { ObjectTags } from './object-tags.ts'
+
 /**
  * The one interface to object storage. Everything above it relies on these guarantees, and the conformance suite
  * (test/conformance) holds every implementation to them:
@@ -21,7 +23,7 @@
  * the implementation knows that, and only the retry decorator acts on it. Implementations never try twice themselves.
  *
  * After a transient error the outcome of a put or delete is unknown: it may have happened, and only the answer was
- * lost. That is harmless for a plain put, a compose and a delete. A repeated put with `ifAbsent` may meet its own object; the retry
+ * lost. That is harmless for a plain put, a compose, tags and a delete. A repeated put with `ifAbsent` may meet its own object; the retry
  * decorator then compares the bytes and counts equal ones as success. So what is put with `ifAbsent` must name its
  * writer (a session id, a random number), or two writers of equal bytes could both believe that they were first.
  */
@@ -68,6 +70,22 @@ export interface ObjectStore {
    */
   listDirectories(prefix: string, options?: ListOptions): AsyncIterable<string>
 
+  /**
+   * Gives an object these tags in the place of all that it had: what the rules of a bucket go by. At most 10, of words of
+   * `[a-z0-9-]` with at most 64 characters (anything else is a bug). They go with the object, whether it is replaced or
+   * deleted. Missing: E_OBJECT_MISSING.
+   */
+  setTags(name: string, tags: ObjectTags): Promise<void>
+
+  /** Missing: E_OBJECT_MISSING. */
+  tags(name: string): Promise<ObjectTags>
+
+  /**
+   * The objects with a tag, in ascending order: only where there are no rules that delete what is tagged, so that somebody
+   * must do it. Elsewhere undefined.
+   */
+  readonly listTagged: ((key: string, value: string, options?: ListOptions) => AsyncIterable<TaggedObject>) | undefined
+
   /** Removes an object; removing what is not there is no error. */
   delete(name: string): Promise<void>
 
@@ -110,6 +128,12 @@ export interface WholeObject {
 export interface ListOptions {
   /** Only names greater than this one. */
   readonly startAfter?: string
+}
+
+export interface TaggedObject {
+  readonly name: string
+  /** When it got the tags that it has, by the store's clock. */
+  readonly taggedMs: number
 }
 
 export interface ObjectInfo {

@@ -25,14 +25,17 @@ import type {
   PutOptions,
   WholeObject,
 } from './object-store.ts'
+import { checkTags } from './object-tags.ts'
+import type { ObjectTags } from './object-tags.ts'
 import { s3Body, sha256Of } from './s3-checksums.ts'
 import { s3ClientConfig } from './s3-client.ts'
+import { S3Clock } from './s3-clock.ts'
 import { S3Composer, s3Copying } from './s3-compose.ts'
 import { s3Error, s3FailureOf } from './s3-errors.ts'
 import { S3Listing, objectInfo } from './s3-list.ts'
-import { StoreClock } from './store-clock.ts'
+import { S3Tags } from './s3-tags.ts'
 import { observed } from './store-requests.ts'
-import type { StoreObserver, StoreRequestKind } from './store-requests.ts'
+import type { StoreObserver, StoreRequestKind, StoreRequester } from './store-requests.ts'
 import type { S3Location } from './store-url.ts'
 
 /**
@@ -60,17 +63,16 @@ export function openS3Store(location: S3Location, options: S3StoreOptions): Obje
 class S3Store implements ObjectStore {
   readonly description: string
   readonly copying = s3Copying
+  readonly listTagged = undefined
   readonly #client: S3Client
   readonly #bucket: string
   readonly #prefix: string
   readonly #listing: S3Listing
   readonly #composer: S3Composer
+  readonly #tags: S3Tags
   readonly #checksums: S3Location['checksums']
   readonly #gate = new RequestGate()
-  readonly #clock: Clock
-  readonly #storeClock: StoreClock
-  /** By answer: how far the clock that its request was signed by was ahead of the store's. */
-  readonly #aheadMs = new WeakMap<object, number>()
+  readonly #clock: S3Clock
   readonly #onRequest: StoreObserver | undefined
   readonly #idleMs: number
   readonly #headSha256: boolean
@@ -83,29 +85,25 @@ class S3Store implements ObjectStore {
     this.#client = new S3Client(config)
     this.#bucket = location.bucket
     this.#prefix = location.prefix
-    this.#listing = new S3Listing({
+    const place = {
       client: this.#client,
       bucket: location.bucket,
       keyPrefix: location.prefix,
       description: this.description,
+    }
+    this.#listing = new S3Listing({
+      ...place,
       request: async (doing, send) => await this.#request('list', doing, undefined, send),
     })
     this.#checksums = location.checksums
-    this.#composer = new S3Composer({
-      client: this.#client,
-      bucket: location.bucket,
-      keyPrefix: location.prefix,
-      description: this.description,
-      checksums: location.checksums,
-      request: async (kind, doing, bytes, send) => await this.#request(kind, doing, bytes, send),
-      head: async (name) => await this.head(name),
-    })
-    this.#clock = options.clock
-    this.#storeClock = new StoreClock(options.clock)
+    const { checksums } = location
+    const request: StoreRequester = async (...parts) => await this.#request(...parts)
+    this.#composer = new S3Composer({ ...place, checksums, request, head: async (name) => await this.head(name) })
+    this.#tags = new S3Tags({ ...place, request })
+    this.#clock = new S3Clock(this.#client, options.clock)
     this.#onRequest = options.onRequest
     this.#idleMs = options.requestTimeoutMs ?? storeRequestTimeoutMs
     this.#headSha256 = options.headSha256 ?? false
-    this.#watchDates()
   }
 
   async put(name: string, parts: readonly Uint8Array[], options: PutOptions = {}): Promise<void> {
@@ -190,6 +188,17 @@ class S3Store implements ObjectStore {
     yield* this.#listing.directories(prefix, startAfter)
   }
 
+  async setTags(name: string, tags: ObjectTags): Promise<void> {
+    checkObjectName(name)
+    checkTags(tags)
+    await this.#tags.set(name, tags)
+  }
+
+  async tags(name: string): Promise<ObjectTags> {
+    checkObjectName(name)
+    return await this.#tags.get(name)
+  }
+
   async delete(name: string): Promise<void> {
     checkObjectName(name)
     await this.#request('delete', `deleting ${name}`, undefined, async (signal) => {
@@ -202,10 +211,10 @@ class S3Store implements ObjectStore {
   }
 
   async now(): Promise<number> {
-    const known = this.#storeClock.current()
+    const known = this.#clock.current()
     if (known !== undefined) return known
     await this.#askBucket('asking the time')
-    const asked = this.#storeClock.current()
+    const asked = this.#clock.current()
     if (asked === undefined) throw this.#protocolError('asking the time: the answer has no date')
     return asked
   }
@@ -228,14 +237,8 @@ class S3Store implements ObjectStore {
       if (kind !== 'head') this.#bucketSeen = true
       return result
     } catch (error) {
-      throw s3Error(error, this.#aheadMsOf(error), `${doing} in ${this.description}`)
+      throw s3Error(error, this.#clock.aheadMsOf(error), `${doing} in ${this.description}`)
     }
-  }
-
-  /** The SDK corrects the time that it signs by with every answer: what counts is how it signed this request. */
-  #aheadMsOf(error: unknown): number | undefined {
-    const { $response } = error as { $response?: object }
-    return $response === undefined ? undefined : this.#aheadMs.get($response)
   }
 
   #object(name: string): { Bucket: string; Key: string } {
@@ -280,24 +283,6 @@ class S3Store implements ObjectStore {
       }
     })
     this.#bucketSeen = true
-  }
-
-  /** Every answer says what time it is at the store, also one with an error. */
-  #watchDates(): void {
-    this.#client.middlewareStack.add(
-      (next) => async (args) => {
-        const offsetMs = this.#client.config.systemClockOffset
-        const result = await next(args)
-        const response = result.response as { headers?: Readonly<Record<string, string | undefined>> }
-        const dateMs = Date.parse(response.headers?.['date'] ?? '')
-        if (Number.isFinite(dateMs)) {
-          this.#storeClock.observe(dateMs)
-          this.#aheadMs.set(response, this.#clock.nowMs() + offsetMs - dateMs)
-        }
-        return result
-      },
-      { step: 'deserialize', priority: 'low', name: 'strataStoreClock' },
-    )
   }
 
   #protocolError(what: string): StrataError {

@@ -20,6 +20,7 @@ export function mortalStore(store: ObjectStore, request: number, when: 'before' 
   async function* listed<T>(list: AsyncIterable<T>): AsyncGenerator<T> {
     yield* await lived(() => Array.fromAsync(list))
   }
+  const { listTagged } = store
   return {
     description: store.description,
     copying: store.copying,
@@ -29,6 +30,9 @@ export function mortalStore(store: ObjectStore, request: number, when: 'before' 
     head: (name) => lived(() => store.head(name)),
     list: (prefix, options) => listed(store.list(prefix, options)),
     listDirectories: (prefix, options) => listed(store.listDirectories(prefix, options)),
+    setTags: (name, tags) => lived(() => store.setTags(name, tags)),
+    tags: (name) => lived(() => store.tags(name)),
+    listTagged: listTagged === undefined ? undefined : (key, value, options) => listed(listTagged(key, value, options)),
     delete: (name) => lived(() => store.delete(name)),
     now: () => lived(() => store.now()),
     close: () => store.close(),

@@ -94,7 +94,7 @@ function difference(after: StoreTotals, before: StoreTotals): StoreTotals {
     bytesSent: -totals.bytesSent,
     bytesReceived: -totals.bytesReceived,
   })
-  const { put, copy, get, head, list, delete: deleted } = before.byKind
+  const { put, copy, get, head, list, tag, delete: deleted } = before.byKind
   return addStoreTotals(after, {
     ...before,
     byKind: {
@@ -103,6 +103,7 @@ function difference(after: StoreTotals, before: StoreTotals): StoreTotals {
       get: negative(get),
       head: negative(head),
       list: negative(list),
+      tag: negative(tag),
       delete: negative(deleted),
     },
   })

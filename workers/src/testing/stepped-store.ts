@@ -8,6 +8,7 @@ export type Around = <Result>(request: () => Promise<Result>) => Promise<Result>
  * request, which shows what was there at its time.
  */
 export function steppedStore(store: ObjectStore, around: Around): ObjectStore {
+  const { listTagged } = store
   return {
     description: store.description,
     copying: store.copying,
@@ -21,6 +22,14 @@ export function steppedStore(store: ObjectStore, around: Around): ObjectStore {
     async *listDirectories(prefix, options) {
       yield* await around(() => Array.fromAsync(store.listDirectories(prefix, options)))
     },
+    setTags: (name, tags) => around(() => store.setTags(name, tags)),
+    tags: (name) => around(() => store.tags(name)),
+    listTagged:
+      listTagged === undefined
+        ? undefined
+        : async function* (key, value, options) {
+            yield* await around(() => Array.fromAsync(listTagged(key, value, options)))
+          },
     delete: (name) => around(() => store.delete(name)),
     now: () => store.now(),
     close: () => store.close(),

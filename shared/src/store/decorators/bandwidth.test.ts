@@ -86,6 +86,17 @@ test('puts and reads each wait for their own limit', async () => {
   assert.deepEqual(await work, [0, 2000, 3000, 7000, 7000])
 })
 
+test('what the store copies by itself takes nothing of the link', async () => {
+  const { clock, run } = simulatedTime()
+  const inner = new MemoryStore({ clock })
+  await inner.put('source', [new Uint8Array(100_000)])
+  const store = withBandwidth(inner, { clock, upBytesPerSecond: 1000, downBytesPerSecond: 1000 })
+  const work = store.compose('made', [{ source: 'source', offset: 0, length: 100_000 }], [new Uint8Array(3000)])
+  await run()
+  await work
+  assert.equal(clock.monotonicMs(), 2000)
+})
+
 test('whoever waits when the run is stopped waits no longer', async () => {
   const stop = new AbortController()
   const bucket = new TokenBucket(1, systemClock, stop.signal)

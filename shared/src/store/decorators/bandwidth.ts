@@ -11,6 +11,7 @@ import type {
   PutOptions,
   WholeObject,
 } from '../object-store.ts'
+import type { ObjectTags } from '../object-tags.ts'
 import { byteCount } from '../object-errors.ts'
 
 /**
@@ -122,6 +123,18 @@ class LimitedStore implements ObjectStore {
 
   listDirectories(prefix: string, options: ListOptions = {}): AsyncIterable<string> {
     return this.#store.listDirectories(prefix, options)
+  }
+
+  async setTags(name: string, tags: ObjectTags): Promise<void> {
+    await this.#store.setTags(name, tags)
+  }
+
+  async tags(name: string): Promise<ObjectTags> {
+    return await this.#store.tags(name)
+  }
+
+  get listTagged(): ObjectStore['listTagged'] {
+    return this.#store.listTagged
   }
 
   async delete(name: string): Promise<void> {

@@ -21,7 +21,7 @@ export interface StoreMetrics {
   totals(): StoreTotals
 }
 
-const kinds: readonly StoreRequestKind[] = ['put', 'copy', 'get', 'head', 'list', 'delete']
+const kinds: readonly StoreRequestKind[] = ['put', 'copy', 'get', 'head', 'list', 'tag', 'delete']
 
 /** @param next is told of every request too */
 export function createStoreMetrics(next?: StoreObserver): StoreMetrics {
@@ -31,6 +31,7 @@ export function createStoreMetrics(next?: StoreObserver): StoreMetrics {
     get: { requests: 0, bytesSent: 0, bytesReceived: 0 },
     head: { requests: 0, bytesSent: 0, bytesReceived: 0 },
     list: { requests: 0, bytesSent: 0, bytesReceived: 0 },
+    tag: { requests: 0, bytesSent: 0, bytesReceived: 0 },
     delete: { requests: 0, bytesSent: 0, bytesReceived: 0 },
   }
   return {
@@ -60,6 +61,7 @@ export function addStoreTotals(first: StoreTotals, ...others: readonly StoreTota
     get: ofKind('get'),
     head: ofKind('head'),
     list: ofKind('list'),
+    tag: ofKind('tag'),
     delete: ofKind('delete'),
   }
   return { ...sumOf(kinds.map((kind) => byKind[kind])), byKind }

@@ -11,6 +11,7 @@ import type {
   PutOptions,
   WholeObject,
 } from '../object-store.ts'
+import type { ObjectTags } from '../object-tags.ts'
 import { byteCount, existsError } from '../object-errors.ts'
 
 /**
@@ -133,6 +134,27 @@ class RetryingStore implements ObjectStore {
         await attempts.pauseAfter(error)
       }
     }
+  }
+
+  async setTags(name: string, tags: ObjectTags): Promise<void> {
+    await this.#attempts().run(async () => {
+      await this.#store.setTags(name, tags)
+    })
+  }
+
+  async tags(name: string): Promise<ObjectTags> {
+    return await this.#attempts().run(async () => await this.#store.tags(name))
+  }
+
+  get listTagged(): ObjectStore['listTagged'] {
+    const list = this.#store.listTagged
+    if (list === undefined) return undefined
+    return (key, value, options = {}) =>
+      this.#listing(
+        options,
+        (from) => list(key, value, from),
+        ({ name }) => name,
+      )
   }
 
   async delete(name: string): Promise<void> {
