@@ -50,8 +50,8 @@ export type Reason =
   /** Its copy has this number. */
   | { readonly kind: 'copied'; readonly sequence: number }
 
-export interface RetentionDecision {
-  readonly point: RetainedPoint
+export interface RetentionDecision<P extends RetainedPoint = RetainedPoint> {
+  readonly point: P
   readonly keep: boolean
   /** Why it is kept: all of it. Or why it goes. */
   readonly reasons: readonly Reason[]
@@ -78,13 +78,13 @@ interface Situation {
  * Gives decisions in the order of `points`.
  * @param expected when the set is backed up; without it one point a day is expected, at the time of the newest one
  */
-export function decideRetention(
-  points: readonly RetainedPoint[],
+export function decideRetention<P extends RetainedPoint>(
+  points: readonly P[],
   holds: Holds,
   rules: RetentionRules,
   nowMs: number,
   expected?: RunTimes,
-): RetentionDecision[] {
+): RetentionDecision<P>[] {
   const copied = copiedPoints(points)
   const counting = points.filter((point) => !copied.has(point)).sort(newestFirst)
   const situation = { holds, rules, nowMs, expected: expected ?? oneADay(counting[0]?.momentMs ?? nowMs) }
@@ -94,7 +94,7 @@ export function decideRetention(
     ...periodGrounds(counting, situation),
     ...points.flatMap((point) => groundsOf(point, situation)),
   ]
-  const byPoint = Map.groupBy(grounds, ({ point }) => point)
+  const byPoint: ReadonlyMap<RetainedPoint, readonly Ground[]> = Map.groupBy(grounds, ({ point }) => point)
   return points.map((point) => {
     const found = byPoint.get(point)
     if (found === undefined) return { point, keep: false, reasons: [whyItGoes(copied.get(point))], expiresAtMs: nowMs }

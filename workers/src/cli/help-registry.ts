@@ -115,46 +115,75 @@ ${environmentHelp}
 ${exitCodeHelp}`
 
 export const policyHelp = `
-A policy says when endpoints back up by themselves. It is a JSON file that is
-applied to the tenant; each becomes a numbered version that never changes, and
-the highest one holds. docs/policies.md has its members.
+A policy says when endpoints back up by themselves, and which points are kept
+for how long. It is a JSON or YAML file that is applied to the tenant; each
+becomes a numbered version that never changes, and the highest one holds.
+docs/policies.md has its members.
 ${registryHelp}
 
 Examples:
-  strata policy apply policy.json
+  strata policy apply policy.yaml
+  strata policy show
   strata policy explain 3f9a1c0b77de4d219d5a7a4f5b1f8e02
+  strata policy explain --set web-1
 ${environmentHelp}
 ${exitCodeHelp}`
 
 export const policyApplyHelp = `
 A file such as
-  { "schedule": { "cron": "0 2 * * *", "timeZone": "Europe/Vienna",
-                  "jitter": "30m" }, "bandwidthLimit": "10M" }
+
+  schedule: { cron: "0 2 * * *", timeZone: Europe/Vienna, jitter: 30m }
+  hours:                       # runs begin only then; what runs goes on
+    - { from: "20:00", to: "06:00" }
+    - { days: sat-sun, from: "06:00", to: "20:00" }
+  retention:                   # the newest point is kept whatever this says
+    last: 3
+    daily: 14
+    weekly: 8
+    monthly: 12
+
 makes every endpoint of the tenant that runs with --loop back up at 2 in the
-morning, each a little later than the hour. What is wrong with it is said with
-its place, and then nothing changes.
+morning, each a little later than the hour, and keeps the last point of each
+of the last 14 days, 8 weeks and 12 months that have one.
+
+What is wrong with it is said with its place, and then nothing changes. That
+is so for what contradicts itself as well: a policy that keeps nothing, a lock
+(immutability) that ends before retention does, a copy into its own store.
 ${registryHelp}
 
 Examples:
+  strata policy apply policy.yaml
   strata policy apply policy.json
 ${environmentHelp}
 ${exitCodeHelp}`
 
 export const policyShowHelp = `
-${registryHelp.trimStart()}
+What the policy means, with what holds where it says nothing; and the policy
+as it was written.
+${registryHelp}
 
 Examples:
   strata policy show
-  strata policy show --json
+  strata policy show --json | jq .understood.retention
 ${environmentHelp}
 ${exitCodeHelp}`
 
 export const policyExplainHelp = `
-The next runs of an endpoint (strata endpoint list has its id), in the time
+Of an endpoint (strata endpoint list has its id): its next runs, in the time
 zone of the schedule and in UTC.
+
+Of a set: for every point why it is kept or goes, and when. A point goes when
+its last reason ends. When that is follows from the schedule, if each run makes
+a point and nothing else changes; "no end" is what is held. Nothing is changed
+by this, and what goes is deleted by strata prune only, after the undo window.
+If a point cannot be read it is kept, the exit code is 1, and the list is
+complete nevertheless.
 ${registryHelp}
 
 Examples:
   strata policy explain 3f9a1c0b77de4d219d5a7a4f5b1f8e02
+  strata policy explain --set web-1
+  strata policy explain --set web-1 --json |
+    jq -r '.points[] | select(.keep | not).point'
 ${environmentHelp}
 ${exitCodeHelp}`

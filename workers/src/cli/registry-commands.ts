@@ -1,4 +1,6 @@
 import type { Command } from 'commander'
+import { StrataError } from '@strata/shared/errors.ts'
+import type { Repository } from '@strata/shared/repository/repository.ts'
 import type { Context, ExitCode } from './context.ts'
 import { tenantOption, type Run } from './command.ts'
 import type { EndpointListOptions, EndpointRevokeOptions } from './commands/endpoint.ts'
@@ -133,12 +135,12 @@ function addEndpointRevoke(endpoint: Command, run: Run): void {
 function addPolicy(program: Command, run: Run): void {
   const policy = program
     .command('policy')
-    .description('what endpoints do by themselves: their schedule')
+    .description('when endpoints back up, and what is kept of it')
     .addHelpText('after', policyHelp)
   policy
     .command('apply')
     .description('make a file the policy from now on')
-    .argument('<file>', 'JSON; docs/policies.md has its members')
+    .argument('<file>', 'JSON or YAML; docs/policies.md has its members')
     .option(...tenantOption)
     .addHelpText('after', policyApplyHelp)
     .action((file: string, options: PolicyOptions, command: Command) =>
@@ -149,7 +151,7 @@ function addPolicy(program: Command, run: Run): void {
     )
   policy
     .command('show')
-    .description('show the policy')
+    .description('show the policy, and what it means')
     .option(...tenantOption)
     .addHelpText('after', policyShowHelp)
     .action((options: PolicyOptions, command: Command) =>
@@ -160,18 +162,13 @@ function addPolicy(program: Command, run: Run): void {
     )
   policy
     .command('explain')
-    .description('show when an endpoint runs next')
-    .argument('<endpoint>', 'its id')
+    .description('show when an endpoint runs next, or why points are kept')
+    .argument('[endpoint]', 'its id')
+    .option('--set <name>', 'why each point of this set is kept or goes, and when')
     .option(...tenantOption)
     .addHelpText('after', policyExplainHelp)
-    .action((endpoint: string, options: PolicyOptions, command: Command) =>
-      run(command, async (context) => {
-        const { policyExplain } = await import('./commands/policy.ts')
-        const { timeZone } = Intl.DateTimeFormat().resolvedOptions()
-        return await withPolicies(context, options.tenant, (registry) =>
-          policyExplain(context, registry, endpoint, timeZone),
-        )
-      }),
+    .action((endpoint: string | undefined, options: PolicyExplainOptions, command: Command) =>
+      run(command, async (context) => await explain(context, endpoint, options)),
     )
 }
 
@@ -179,20 +176,46 @@ interface PolicyOptions {
   readonly tenant?: string
 }
 
+interface PolicyExplainOptions extends PolicyOptions {
+  readonly set?: string
+}
+
+async function explain(
+  context: Context,
+  endpoint: string | undefined,
+  { set, tenant }: PolicyExplainOptions,
+): Promise<ExitCode> {
+  if (set !== undefined && endpoint === undefined) {
+    const { policyExplainSet } = await import('./commands/policy-set.ts')
+    return await withPolicies(context, tenant, async (policies, repository) =>
+      policyExplainSet(context, repository, await policies.latest(), set),
+    )
+  }
+  if (set !== undefined || endpoint === undefined) {
+    throw new StrataError('E_USAGE', 'policy explain takes either the id of an endpoint or --set NAME')
+  }
+  const { policyExplain } = await import('./commands/policy.ts')
+  const { timeZone } = Intl.DateTimeFormat().resolvedOptions()
+  return await withPolicies(context, tenant, (policies) => policyExplain(context, policies, endpoint, timeZone))
+}
+
 async function withPolicies(
   context: Context,
   tenant: string | undefined,
-  work: (registry: PolicyRegistry) => Promise<ExitCode>,
+  work: (policies: PolicyRegistry, repository: Repository) => Promise<ExitCode>,
 ): Promise<ExitCode> {
   const { withRegistry } = await import('./registry.ts')
   const { appendPolicy, latestPolicy } = await import('@strata/shared/repository/registry/policies.ts')
   return await withRegistry(context, tenant, (registry) =>
-    work({
-      latest: async () => {
-        const found = await latestPolicy(registry)
-        return found === undefined ? undefined : { version: found.version, policy: found.document.body }
+    work(
+      {
+        latest: async () => {
+          const found = await latestPolicy(registry)
+          return found === undefined ? undefined : { version: found.version, policy: found.document.body }
+        },
+        append: (policy) => appendPolicy(registry, policy),
       },
-      append: (policy) => appendPolicy(registry, policy),
-    }),
+      registry.repository,
+    ),
   )
 }

@@ -1,16 +1,18 @@
-import { open } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
-import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
+import { hasCode, StrataError } from '@strata/shared/errors.ts'
 import type { Warning } from '@strata/shared/format/manifest.ts'
-import { policyBytesMax } from '@strata/shared/limits.ts'
-import { policyType, readPolicy, type PolicyDocument } from '@strata/shared/policy/policy.ts'
-import { jitterOf, nextRun } from '@strata/shared/policy/schedule.ts'
+import { nextBegin } from '@strata/shared/policy/hours.ts'
+import { readPolicy, type PolicyDocument, type ReadPolicy } from '@strata/shared/policy/policy.ts'
+import { jitterOf } from '@strata/shared/policy/schedule.ts'
 import { isId } from '@strata/shared/types.ts'
 import { exitCodes, type Context, type ExitCode } from '../context.ts'
+import { readPolicyFile } from '../input/policy-file.ts'
+import { hoursTexts, scheduleText } from '../output/policy-members.ts'
 import {
   explainedScheduleDocument,
   explainedScheduleLines,
+  storedPolicyDocument,
   storedPolicyLines,
   type ExplainedSchedule,
   type StoredPolicy,
@@ -28,7 +30,7 @@ const explainedRuns = 5
 /** `strata policy apply FILE`: makes it the policy from now on. One that is in force already makes no new version. */
 export async function policyApply(context: Context, registry: PolicyRegistry, file: string): Promise<ExitCode> {
   const written = await readPolicyFile(resolve(context.workingDirectory, file), file)
-  const { document, ignored } = readPolicy(written)
+  const { document, ignored } = readPolicy(written, context.settings.storeUrl)
   const warnings = ignored.map(misspelt)
   for (const { code, message } of warnings) context.reporter.warning(`${code}: ${message}`)
   const latest = await registry.latest()
@@ -48,11 +50,23 @@ function misspelt(place: string): Warning {
   }
 }
 
-/** `strata policy show`: the policy as it was written. */
+/** `strata policy show`: what the policy means, and how it was written. */
 export async function policyShow(context: Context, registry: PolicyRegistry): Promise<ExitCode> {
   const stored = await requirePolicy(registry)
-  context.reporter.result({ version: stored.version, policy: stored.policy }, storedPolicyLines(stored))
+  const understood = understoodOrTold(context, stored)
+  context.reporter.result(storedPolicyDocument(stored, understood), storedPolicyLines(stored, understood))
   return exitCodes.success
+}
+
+/** A policy that newer programs understand is shown all the same. */
+function understoodOrTold({ reporter }: Context, { policy }: StoredPolicy): ReadPolicy | undefined {
+  try {
+    return readPolicy(policy)
+  } catch (error) {
+    if (!hasCode(error, 'E_POLICY_NEWER') && !hasCode(error, 'E_POLICY_INVALID')) throw error
+    reporter.warning(`${error.code}: ${error.message}`)
+    return undefined
+  }
 }
 
 /**
@@ -68,15 +82,16 @@ export async function policyExplain(
   if (!isId(endpoint)) throw new StrataError('E_USAGE', 'an endpoint is given by its id, 32 hex digits')
   const stored = await requirePolicy(registry)
   const { policy, document } = readPolicy(stored.policy)
-  const { schedule } = policy
+  const { schedule, hours } = policy
   const runsMs: number[] = []
   while (runsMs.length < explainedRuns) {
-    runsMs.push(nextRun(schedule, endpoint, runsMs.at(-1) ?? context.clock.nowMs()))
+    runsMs.push(nextBegin({ schedule, hours }, endpoint, runsMs.at(-1) ?? context.clock.nowMs()))
   }
   const explained: ExplainedSchedule = {
     endpoint,
     version: stored.version,
     schedule: scheduleText(document),
+    hours: hoursTexts(document, policy),
     timeZone: schedule.kind === 'cron' ? schedule.timeZone : localZone,
     delayMs: jitterOf(endpoint, schedule.jitterMs),
     missed: schedule.missed,
@@ -86,46 +101,8 @@ export async function policyExplain(
   return exitCodes.success
 }
 
-function scheduleText({ schedule = {} }: PolicyDocument): string {
-  const { cron, timeZone = 'UTC', every = '', anchor } = schedule
-  if (cron !== undefined) return `${cron}, in ${timeZone}`
-  return anchor === undefined ? `every ${every}` : `every ${every}, counted from ${anchor}`
-}
-
 async function requirePolicy(registry: PolicyRegistry): Promise<StoredPolicy> {
   const stored = await registry.latest()
   if (stored === undefined) throw new StrataError('E_POLICY_MISSING', 'the tenant has no policy')
   return stored
-}
-
-/** The file's JSON, with the head that every policy has and nobody needs to write. */
-async function readPolicyFile(path: string, given: string): Promise<unknown> {
-  const text = await readText(path, given)
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
-    throw new StrataError('E_POLICY_INVALID', `${given} is no JSON: ${reason}`, { cause: error })
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
-  return { strata: policyType.title, version: policyType.version, ...value }
-}
-
-async function readText(path: string, given: string): Promise<string> {
-  const buffer = new Uint8Array(policyBytesMax + 1)
-  let filled = 0
-  try {
-    await using file = await open(path)
-    while (filled < buffer.length) {
-      const { bytesRead } = await file.read(buffer, filled, buffer.length - filled)
-      if (bytesRead === 0) return Buffer.from(buffer.subarray(0, filled)).toString('utf8')
-      filled += bytesRead
-    }
-  } catch (error) {
-    const reason = systemErrorCode(error)
-    if (reason === undefined) throw error
-    throw new StrataError('E_USAGE', `the policy ${given} cannot be read (${reason})`, { cause: error })
-  }
-  throw new StrataError('E_POLICY_INVALID', `${given} is longer than ${String(policyBytesMax)} bytes`)
 }

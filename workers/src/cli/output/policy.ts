@@ -1,5 +1,7 @@
+import type { ReadPolicy } from '@strata/shared/policy/policy.ts'
 import { formatInstantIn } from './bytes.ts'
 import { jsonDocument } from './json.ts'
+import { understoodDocument, understoodFacts } from './policy-members.ts'
 import { factLines, tableLines } from './table.ts'
 
 /** A policy as it is in the registry. */
@@ -13,6 +15,8 @@ export interface ExplainedSchedule {
   readonly endpoint: string
   readonly version: number
   readonly schedule: string
+  /** Windows in which runs may begin; none: at any time. */
+  readonly hours: readonly string[]
   /** The zone that local times below are in. */
   readonly timeZone: string
   /** By how much this endpoint is later than the schedule. */
@@ -21,16 +25,29 @@ export interface ExplainedSchedule {
   readonly runsMs: readonly number[]
 }
 
-export function storedPolicyLines({ version, policy }: StoredPolicy): string[] {
-  return [...factLines([['policy', `version ${String(version)}`]]), ...jsonDocument(policy).trimEnd().split('\n')]
+/** @param understood what it means; undefined: this program is too old for it */
+export function storedPolicyLines({ version, policy }: StoredPolicy, understood: ReadPolicy | undefined): string[] {
+  const facts = understood === undefined ? [] : understoodFacts(understood.policy, understood.document)
+  return [
+    ...factLines([['policy', `version ${String(version)}`], ...facts]),
+    '',
+    'as it was written:',
+    ...jsonDocument(policy).trimEnd().split('\n'),
+  ]
+}
+
+export function storedPolicyDocument({ version, policy }: StoredPolicy, understood: ReadPolicy | undefined): object {
+  const meaning = understood === undefined ? null : understoodDocument(understood.policy, understood.document)
+  return { version, policy, understood: meaning }
 }
 
 export function explainedScheduleLines(explained: ExplainedSchedule): string[] {
-  const { endpoint, version, schedule, timeZone, delayMs, missed, runsMs } = explained
+  const { endpoint, version, schedule, hours, timeZone, delayMs, missed, runsMs } = explained
   const facts = factLines([
     ['endpoint', endpoint],
     ['policy', `version ${String(version)}`],
     ['schedule', schedule],
+    ...(hours.length === 0 ? [] : [['hours', hours.join('; ')] as const]),
     ['delay', delayText(delayMs)],
     ['missed', missed],
   ])
