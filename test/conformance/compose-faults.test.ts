@@ -17,7 +17,7 @@ import { startFaultInjector } from '../servers/fault-injector.ts'
 import type { Fault, FaultInjector, SeenRequest } from '../servers/fault-injector.ts'
 import { describeWith } from '../servers/require-server.ts'
 import type { StoreServer } from '../servers/store-server.ts'
-import { bytesOf, namesIn, rejects } from './object-store-suite.ts'
+import { bytesOf, namesIn, rejects } from './store-helpers.ts'
 
 /** `compose` on the cloud stores when one of its requests goes wrong, as documented for AWS and Azure or seen there. */
 

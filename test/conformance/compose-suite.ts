@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { StoreMetrics } from '@strata/shared/store/decorators/metrics.ts'
 import type { CopyRange, CopyRules, ObjectStore } from '@strata/shared/store/object-store.ts'
-import { bytesOf, namesIn, rejects } from './object-store-suite.ts'
+import { bytesOf, namesIn, rejects } from './store-helpers.ts'
 
 const MiB = 1024 ** 2
 const target = 'made/of/others'

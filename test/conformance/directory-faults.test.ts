@@ -8,7 +8,7 @@ import { systemClock, systemRandomBytes } from '@strata/shared/clock.ts'
 import { openDirectoryStore } from '@strata/shared/store/directory.ts'
 import type { ObjectStore } from '@strata/shared/store/object-store.ts'
 import { describeWith, rootRequirement } from '../servers/require-server.ts'
-import { namesIn, rejects } from './object-store-suite.ts'
+import { namesIn, rejects } from './store-helpers.ts'
 
 /** A directory store on real file systems that are full, read-only or gone. Mounting needs root. */
 

@@ -3,15 +3,16 @@ import { after, before, describe, test } from 'node:test'
 import fc from 'fast-check'
 import { systemRandomBytes } from '@strata/shared/clock.ts'
 import { hasCode } from '@strata/shared/errors.ts'
-import type { ErrorCode } from '@strata/shared/errors.ts'
+import { atOnce } from '@strata/shared/store/at-once.ts'
 import { probeCreateIfAbsent } from '@strata/shared/store/conditional-probe.ts'
 import { createStoreMetrics } from '@strata/shared/store/decorators/metrics.ts'
 import type { StoreMetrics } from '@strata/shared/store/decorators/metrics.ts'
 import { MemoryStore } from '@strata/shared/store/memory.ts'
-import type { ObjectInfo, ObjectStore } from '@strata/shared/store/object-store.ts'
+import type { ObjectStore } from '@strata/shared/store/object-store.ts'
 import { systemClock } from '@strata/shared/clock.ts'
 import type { StoreObserver } from '@strata/shared/store/store-requests.ts'
 import { describeCompose } from './compose-suite.ts'
+import { bytesOf, infosIn, namesIn, rejects } from './store-helpers.ts'
 import { describeTags } from './tags-suite.ts'
 
 /** The guarantees of ObjectStore as tests. Every implementation passes all of them. */
@@ -338,7 +339,7 @@ export function describeObjectStore(start: () => Promise<StoreUnderTest>, hasBuc
     test('goes over many pages, without gaps or repeats', async () => {
       const { store, metrics } = await open()
       const many = Array.from({ length: listedObjects }, (_, index) => `many/${String(index % 3)}/${String(index * 7)}`)
-      await inParallel(many, 32, async (name) => {
+      await atOnce(many, 32, async (name) => {
         await store.put(name, [])
       })
       const expected = many.toSorted()
@@ -410,7 +411,7 @@ export function describeObjectStore(start: () => Promise<StoreUnderTest>, hasBuc
       const objects = many.flatMap((directory, index) =>
         Array.from({ length: index === 0 ? 1000 : 1 }, (_, object) => `${directory}deeper/${String(object)}`),
       )
-      await inParallel([...objects, 'many/object'], 32, async (name) => {
+      await atOnce([...objects, 'many/object'], 32, async (name) => {
         await store.put(name, [])
       })
       const expected = many.toSorted()
@@ -600,27 +601,6 @@ async function perform(store: ObjectStore, step: ModelStep): Promise<unknown> {
 
 // ── small things ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-export function bytesOf(count: number): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(systemRandomBytes(count))
-}
-
-export async function rejects(promise: Promise<unknown>, code: ErrorCode): Promise<void> {
-  await assert.rejects(promise, (error: unknown) => {
-    assert.ok(hasCode(error, code), `${code} was expected, not ${String(error)}`)
-    return true
-  })
-}
-
-export async function infosIn(store: ObjectStore, prefix: string, startAfter?: string): Promise<ObjectInfo[]> {
-  const infos: ObjectInfo[] = []
-  for await (const info of store.list(prefix, startAfter === undefined ? {} : { startAfter })) infos.push(info)
-  return infos
-}
-
-export async function namesIn(store: ObjectStore, prefix: string, startAfter?: string): Promise<string[]> {
-  return (await infosIn(store, prefix, startAfter)).map((info) => info.name)
-}
-
 async function directoriesIn(store: ObjectStore, prefix: string, startAfter?: string): Promise<string[]> {
   return await Array.fromAsync(store.listDirectories(prefix, startAfter === undefined ? {} : { startAfter }))
 }
@@ -633,16 +613,4 @@ function assertNear(actualMs: number, expectedMs: number): void {
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {
   return new Uint8Array(Buffer.concat(parts))
-}
-
-async function inParallel<Item>(
-  items: readonly Item[],
-  workers: number,
-  work: (item: Item) => Promise<void>,
-): Promise<void> {
-  const iterator = items.values()
-  const worker = async (): Promise<void> => {
-    for (const item of iterator) await work(item)
-  }
-  await Promise.all(Array.from({ length: workers }, worker))
 }

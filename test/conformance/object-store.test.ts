@@ -22,8 +22,9 @@ import type { CephRgw } from '../servers/ceph-rgw.ts'
 import { deadPort } from '../servers/processes.ts'
 import { describeWith } from '../servers/require-server.ts'
 import type { StoreServer } from '../servers/store-server.ts'
-import { bytesOf, describeObjectStore, infosIn } from './object-store-suite.ts'
+import { describeObjectStore } from './object-store-suite.ts'
 import type { StoreUnderTest } from './object-store-suite.ts'
+import { bytesOf, infosIn } from './store-helpers.ts'
 
 /** One suite on every implementation of ObjectStore, opened as programs open them: by URL, with retries. */
 

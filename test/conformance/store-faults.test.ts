@@ -17,7 +17,7 @@ import { startFaultInjector } from '../servers/fault-injector.ts'
 import type { Fault, FaultInjector, FaultPlan } from '../servers/fault-injector.ts'
 import { describeWith } from '../servers/require-server.ts'
 import type { StoreServer } from '../servers/store-server.ts'
-import { bytesOf, namesIn, rejects } from './object-store-suite.ts'
+import { bytesOf, namesIn, rejects } from './store-helpers.ts'
 
 /**
  * The cloud stores when the way to a real server, or the server itself, misbehaves. Every fault here is one that the

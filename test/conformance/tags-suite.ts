@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { StoreMetrics } from '@strata/shared/store/decorators/metrics.ts'
 import type { ObjectStore } from '@strata/shared/store/object-store.ts'
-import { bytesOf, namesIn, rejects } from './object-store-suite.ts'
+import { bytesOf, namesIn, rejects } from './store-helpers.ts'
 
 /** What tags guarantee. */
 export function describeTags(open: () => Promise<{ store: ObjectStore; metrics: StoreMetrics }>): void {
@@ -48,8 +48,12 @@ export function describeTags(open: () => Promise<{ store: ObjectStore; metrics: 
       const content = bytesOf(rangeBytes)
       await store.put('source', [content])
       const replace: ((name: string) => Promise<void>)[] = [
-        async (name) => await store.put(name, [content]),
-        async (name) => await store.compose(name, [{ source: 'source', offset: 0, length: rangeBytes }], []),
+        async (name) => {
+          await store.put(name, [content])
+        },
+        async (name) => {
+          await store.compose(name, [{ source: 'source', offset: 0, length: rangeBytes }], [])
+        },
         async (name) => {
           await store.delete(name)
           await store.put(name, [content])

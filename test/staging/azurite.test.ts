@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { bytesOf } from '../conformance/object-store-suite.ts'
+import { bytesOf } from '../conformance/store-helpers.ts'
 import { startAzurite } from '../servers/azurite.ts'
 import { contentOf, grantLifeMs, sendPlain, without } from './staging-server.ts'
 import { describeStaging, type StagingPlace } from './staging-suite.ts'

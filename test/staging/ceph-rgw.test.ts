@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { bytesOf } from '../conformance/object-store-suite.ts'
+import { bytesOf } from '../conformance/store-helpers.ts'
 import { cephRgwRequirement, startCephRgw } from '../servers/ceph-rgw.ts'
 import { startFaultInjector } from '../servers/fault-injector.ts'
 import { describeWith } from '../servers/require-server.ts'

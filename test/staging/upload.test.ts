@@ -11,7 +11,7 @@ import { isErrorCode, StrataError, type ErrorCode } from '@strata/shared/errors.
 import { uploadAnswerBytesMax } from '@strata/shared/limits.ts'
 import type { UploadGrant } from '@strata/shared/staging/staging-area.ts'
 import { httpAgents } from '@strata/shared/store/http-transfer.ts'
-import { bytesOf } from '../conformance/object-store-suite.ts'
+import { bytesOf } from '../conformance/store-helpers.ts'
 import { cephRgwRequirement, startCephRgw } from '../servers/ceph-rgw.ts'
 import { startFaultInjector, type Fault, type FaultInjector } from '../servers/fault-injector.ts'
 import { deadPort } from '../servers/processes.ts'
