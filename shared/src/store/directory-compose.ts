@@ -13,7 +13,7 @@ import type { CopyRange, CopyRules } from './object-store.ts'
 
 /**
  * Objects made of others in a directory: the system copies file to file. What was read and written so is large and needed
- * once, so it goes from the cache at once; that alone makes it faster by a third, since the system finds free memory.
+ * once, so it goes from the cache at once (docs/decisions/0014).
  */
 export const directoryCopying: CopyRules | undefined = canCopyRanges ? freeCopying : undefined
 

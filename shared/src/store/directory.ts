@@ -196,7 +196,7 @@ class DirectoryStore implements ObjectStore {
     checkListPrefix(startAfter)
     const doing = 'looking for tagged objects'
     const request = async <Result>(kind: 'list' | 'tag', work: () => Promise<Result>): Promise<Result> =>
-      await this.#run(kind, doing, directoryWriteError, work)
+      await this.#run(kind, doing, directoryError, work)
     try {
       yield* this.#tags.withTag(key, value, startAfter, request)
     } catch (error) {
