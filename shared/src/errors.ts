@@ -128,6 +128,16 @@ export const errorCatalogue = {
     'Points of this set are missing or were replaced. Find out who could write to the store before trusting it.',
   ),
   E_SEQUENCE_TAKEN: transient('Other backups of this set kept taking the next number. Run the backup again.'),
+  E_CLOCK_DISAGREES: permanent(
+    "Set this machine's clock, or find out what is wrong with the store's. Nothing is deleted until they agree.",
+  ),
+  E_HOLD_UNKNOWN: permanent('strata hold list shows what is held.'),
+  E_PRUNE_INCOMPLETE: permanent(
+    'What the message names stays as it is, and everything else was done. Mend it, then prune again.',
+  ),
+  E_POINT_RETIRED: permanent(
+    'Retention let this point go. Within its undo window strata prune --undo takes that back; later there is no way.',
+  ),
   E_COPY_OVERTAKEN: transient(
     'A backup was quicker than the synthetic full. Run strata synth again: it goes on with what it has copied.',
   ),

@@ -174,6 +174,21 @@ export const sourceEndsKeptMax = 1024
 /** How often a synthetic full goes on because a backup was quicker. */
 export const copyPassesMax = 16
 
+// ── retention (docs/decisions/0021) ────────────────────────────────────────────────────────────────────────────────
+/** A reader's pin counts for this long, and is renewed while it is needed. */
+export const pinLifeMs = 6 * 3600_000
+export const pinRenewalMs = 3600_000
+/** What is tagged as retired is deleted after this, as near as the rules of a store come to it. */
+export const retiredLifeMs = 24 * 3600_000
+/** What a ledger has room for. Each is far more than a policy brings about. */
+export const retentionRangesMax = 20_000
+export const retentionMarksMax = 1000
+export const retentionHoldsMax = 1000
+export const retentionChainsMax = 10_000
+export const retentionDocumentBytesMax = 2 * MiB
+/** A chain that lives is looked through when the points that went had stored so many times what that reads. */
+export const collectWorthMin = 10
+
 // ── admission (docs/decisions/0017) ────────────────────────────────────────────────────────────────────────────────
 /** Of all segments of an installation that may be on their way or wait to be packed. */
 export const bytesInFlightInAllMax = 64 * GiB
@@ -489,6 +504,9 @@ invariant(
   copiedPackBytesMax * (1 + copiedDeadShareMax) + segmentBytesMax < packBytesMax,
   'offsets in a copied pack fit 32 bits',
 )
+invariant(pinLifeMs * 2 <= undoWindowMsMin, 'whoever pins a point before it is marked is met before it goes')
+invariant(pinRenewalMs * 4 <= pinLifeMs, 'a pin outlives a few renewals that fail')
+invariant(retentionDocumentBytesMax <= documentBytesMax, 'a ledger is a document')
 invariant(footerEntriesMax <= recordsPerSaltMax, 'a pack stays far below the nonce limit of its salt')
 invariant(segmentsPerSessionMax * attemptsPerSegmentMax <= saltsPerDataKeyMax, 'a session cannot exhaust its data key')
 invariant(

@@ -1,110 +1,22 @@
 import assert from 'node:assert/strict'
-import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { systemClock } from '@strata/shared/clock.ts'
 import { StrataError, toStrataError } from '@strata/shared/errors.ts'
-import { chainPrefix, tenantSessionsPrefix } from '@strata/shared/format/names.ts'
-import { blockBytesMin, pageEntriesMax } from '@strata/shared/limits.ts'
+import { tenantSessionsPrefix } from '@strata/shared/format/names.ts'
 import { PointMap } from '@strata/shared/repository/point-map.ts'
-import { chainPlaceOf, isReadable, listPoints, pointId, type Point } from '@strata/shared/repository/points.ts'
+import { pointId } from '@strata/shared/repository/points.ts'
 import { Repository } from '@strata/shared/repository/repository.ts'
 import type { ObjectStore } from '@strata/shared/store/object-store.ts'
-import { MemoryStore } from '@strata/shared/store/memory.ts'
 import { storeWith } from '@strata/shared/testing/store-with.ts'
 import { synthesise, type Synthesis } from '@strata/workers/maintain/synthetic-full/synthesise.ts'
 import { verifyPoints } from '@strata/workers/maintain/verify/verify-points.ts'
 import { ReadPool } from '@strata/workers/read/read-pool.ts'
 import { Dead, dyingAt, pausedAt, steppedStore } from '@strata/workers/testing/stepped-store.ts'
-import { fileHolds } from '../fixtures/file-holds.ts'
-import { diskOf, makePoint, makeRepository, seededRandom, type TestRepository } from '../fixtures/make-point.ts'
-import { restoreTo } from '../fixtures/restore.ts'
+import { makeRepository, type TestRepository } from '../fixtures/make-point.ts'
 import { flipByte, storedPoint } from '../fixtures/stored-places.ts'
-import { temporaryDirectory } from '../fixtures/temporary.ts'
+import { assertWhole, Machine, makeMachine, pointsOf } from './machine.ts'
 
 /** Synthetic fulls of real points, with whatever can die, be quicker, or be damaged meanwhile. */
-const blockBytes = blockBytesMin
-const systemBlocks = pageEntriesMax + 40
-const dataBlocks = 20
-const recordsPerPack = 4
-
-class Machine {
-  readonly owner: TestRepository
-  readonly disks: readonly Buffer[]
-  readonly #random = seededRandom('blocks')
-
-  constructor(owner: TestRepository, disks?: readonly Buffer[]) {
-    this.owner = owner
-    this.disks = disks ?? [Buffer.alloc((systemBlocks - 1) * blockBytes + 1234), Buffer.alloc(dataBlocks * blockBytes)]
-  }
-
-  /** The same once more, so that whatever is done to it is done to it alone. */
-  async copied(): Promise<Machine> {
-    const { owner, disks } = this
-    const store = new MemoryStore({ clock: systemClock })
-    for await (const { name } of owner.store.list('')) await store.put(name, [await owner.store.get(name)])
-    const repository = new Repository(store, owner.repository.ingestKeys, owner.random)
-    return new Machine(
-      { ...owner, store, repository },
-      disks.map((bytes) => Buffer.from(bytes)),
-    )
-  }
-
-  write(disk: number, ...blocks: readonly number[]): void {
-    for (const block of blocks) this.#part(disk, block).set(this.#random(this.#part(disk, block).length))
-  }
-
-  zero(disk: number, ...blocks: readonly number[]): void {
-    for (const block of blocks) this.#part(disk, block).fill(0)
-  }
-
-  async backUp(kind: 'full' | 'incremental' = 'incremental'): Promise<Point> {
-    const base = kind === 'full' ? undefined : await this.newest()
-    return await makePoint(this.owner, {
-      disks: [
-        diskOf('system', this.disks[0] ?? assert.fail(), blockBytes),
-        diskOf('data', this.disks[1] ?? assert.fail(), blockBytes),
-      ],
-      packBlockBytes: recordsPerPack * blockBytes,
-      kind,
-      ...(base === undefined ? {} : { base }),
-    })
-  }
-
-  async newest(): Promise<Point> {
-    const points = await pointsOf(this.owner.repository)
-    return points.at(-1) ?? assert.fail()
-  }
-
-  #part(disk: number, block: number): Buffer {
-    return (this.disks[disk] ?? assert.fail()).subarray(block * blockBytes, (block + 1) * blockBytes)
-  }
-}
-
-async function pointsOf(repository: Repository): Promise<Point[]> {
-  const entries = await Array.fromAsync(listPoints(repository))
-  return entries.filter(isReadable)
-}
-
-async function buildMachine(): Promise<Machine> {
-  const machine = new Machine(await makeRepository())
-  machine.write(0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 1024, 1025, 1026, 1027, systemBlocks - 1)
-  machine.write(1, 0, 1, 2, 3)
-  await machine.backUp('full')
-  machine.write(0, 2, 3, 40)
-  machine.zero(0, 11)
-  await machine.backUp()
-  machine.write(0, 3, 1024)
-  machine.write(1, 0, 19)
-  await machine.backUp()
-  return machine
-}
-
-const template = await buildMachine()
-
-function makeMachine(): Promise<Machine> {
-  return template.copied()
-}
-
 function synth(machine: Machine, store: ObjectStore = machine.owner.store): Promise<Synthesis> {
   const repository = new Repository(store, machine.owner.repository.ingestKeys, machine.owner.random)
   return synthesise({ repository, set: repository.setIdOf('machine'), clock: systemClock })
@@ -112,31 +24,6 @@ function synth(machine: Machine, store: ObjectStore = machine.owner.store): Prom
 
 const pool = new ReadPool()
 after(() => pool[Symbol.asyncDispose]())
-
-/** The newest point is the machine as it is, intact, and needs no other chain. */
-async function assertWhole(machine: Machine, point: Point): Promise<void> {
-  const { owner } = machine
-  assert.equal(pointId(point), pointId(await machine.newest()))
-  const chain = chainPrefix(chainPlaceOf(owner.repository, point))
-  const all = new MemoryStore({ clock: systemClock })
-  for await (const { name } of owner.store.list('')) {
-    if (name.startsWith(chain) || !name.includes('/chains/')) await all.put(name, [await owner.store.get(name)])
-  }
-  const alone: TestRepository = {
-    ...owner,
-    store: all,
-    repository: new Repository(all, owner.repository.ingestKeys, owner.random),
-  }
-  const { privateKey, repository } = alone
-  const verified = await verifyPoints({ repository, privateKey, points: [point], pool })
-  assert.deepEqual([verified.history, verified.damage], [[], []])
-  await using directory = await temporaryDirectory()
-  for (const [index, bytes] of machine.disks.entries()) {
-    const path = join(directory.path, String(index))
-    await restoreTo(alone, point, path, { diskName: index === 0 ? 'system' : 'data', pool })
-    assert.ok(await fileHolds(path, bytes), `disk ${String(index)}`)
-  }
-}
 
 async function sessionsLeft({ store, repository }: TestRepository): Promise<string[]> {
   return (await Array.fromAsync(store.list(tenantSessionsPrefix(repository.tenant)))).map(({ name }) => name)
@@ -159,7 +46,7 @@ test('a synthetic full is the newest point once more, in a chain that needs no o
   })
   assert.equal(statistics.storedBytes, serverSideBytes + workerBytes)
   assert.deepEqual(await sessionsLeft(machine.owner), [])
-  await assertWhole(machine, point)
+  await assertWhole(pool, machine, point)
 })
 
 test('it has each record that lives, none that is dead, and the keys of those records only', async () => {
@@ -176,7 +63,7 @@ test('it has each record that lives, none that is dead, and the keys of those re
   // Of the four sessions that made points, the records of the second and the third are all dead.
   const map = await PointMap.open(repository, point)
   assert.equal(map.root.keys.length, 2)
-  await assertWhole(machine, point)
+  await assertWhole(pool, machine, point)
 })
 
 test('what is backed up next builds on it, and the next one copies it', async () => {
@@ -186,11 +73,11 @@ test('what is backed up next builds on it, and the next one copies it', async ()
   machine.zero(1, 1)
   const next = await machine.backUp()
   assert.equal(next.manifest.chain, first.point.manifest.chain)
-  await assertWhole(machine, next)
+  await assertWhole(pool, machine, next)
   const second = await synth(machine)
   assert.equal(second.point.manifest.copyOf?.point, pointId(next))
   assert.equal(second.point.manifest.copyOf.createdAt, next.manifest.createdAt)
-  await assertWhole(machine, second.point)
+  await assertWhole(pool, machine, second.point)
 })
 
 test('where the newest point is a full already, nothing is made', async () => {
@@ -213,7 +100,7 @@ test('a store that copies nothing, or says so only when it is asked: everything 
     const { point, serverSideBytes, workerBytes } = await synth(machine, storeWith(machine.owner.store, methods))
     assert.equal(serverSideBytes, 0)
     assert.equal(workerBytes, point.manifest.statistics.storedBytes)
-    await assertWhole(machine, point)
+    await assertWhole(pool, machine, point)
   }
 })
 
@@ -232,7 +119,7 @@ test('a run that dies at any request, before or after it, is gone on with by the
       const points = await pointsOf(machine.owner.repository)
       assert.equal(points.length, 4, `${moment} request ${String(number)}`)
       assert.deepEqual((await sessionsLeft(machine.owner)).length <= 1, true)
-      if (number % 7 === 0) await assertWhole(machine, point)
+      if (number % 7 === 0) await assertWhole(pool, machine, point)
       requests = number
       if (!death.reached()) break
     }
@@ -259,7 +146,7 @@ test('a backup that is quicker, at any request: the copy is of the newest point,
       assert.equal(made.point.manifest.copyOf?.sequence, made.point.sequence - 1)
       assert.equal(points.length, pause.reached() ? 5 : 4)
     }
-    await assertWhole(machine, newest)
+    await assertWhole(pool, machine, newest)
     if (!pause.reached()) break
   }
   assert.equal(passes, 2)
@@ -290,7 +177,7 @@ test('two runs at the same time make one point, or two that are both whole', asy
   for (const { point } of results) {
     assert.equal(point.manifest.kind, 'full')
     const { privateKey, repository } = machine.owner
-    const { damage } = await verifyPoints({ repository, privateKey, points: [point], pool })
+    const { damage } = await verifyPoints({ repository, privateKey, points: [point], pool, clock: systemClock })
     assert.deepEqual(damage, [])
   }
 })
@@ -316,7 +203,7 @@ test('an interruption ends it between two packs, and the next run goes on', asyn
   await assert.rejects(synthesise({ ...options, signal: interrupted }), { code: 'E_INTERRUPTED' })
   const { point, serverSideBytes } = await synthesise(options)
   assert.ok(serverSideBytes < (await synth(await makeMachine())).serverSideBytes)
-  await assertWhole(machine, point)
+  await assertWhole(pool, machine, point)
 })
 
 /** What the death of a process looks like from inside. */

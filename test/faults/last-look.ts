@@ -93,7 +93,13 @@ export async function lookBack(
   const known = new Set<string>(points.map(pointId))
   for (const told of played.told.keys()) if (!known.has(told)) world.problems.push(`point ${told} is gone`)
   await withReadPool(undefined, async (pool) => {
-    const { state, damage, history } = await verifyPoints({ repository, privateKey, points: 'all', pool })
+    const { state, damage, history } = await verifyPoints({
+      repository,
+      privateKey,
+      points: 'all',
+      pool,
+      clock: systemClock,
+    })
     if (state !== 'intact') world.problems.push(`verify: ${state}: ${JSON.stringify({ damage, history })}`)
     for (const point of points) {
       const disks: DiskThen[] = []

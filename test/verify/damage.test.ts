@@ -121,7 +121,7 @@ async function copyOf(store: ObjectStore): Promise<ObjectStore> {
 }
 
 function verifyAll({ repository, privateKey }: Chain): Promise<VerifyResult> {
-  return verifyPoints({ repository, privateKey, points: 'all', pool })
+  return verifyPoints({ repository, privateKey, points: 'all', pool, clock: systemClock })
 }
 
 /** Blocks that a verification says are lost. */
@@ -274,7 +274,7 @@ test('damage found in one point is told of all points that need the same bytes, 
   const record = recordOf(chain.second, 9)
   await flipByte(chain.store, record.object, record.offset + 60)
   const { repository, privateKey } = chain
-  const result = await verifyPoints({ repository, privateKey, points: [chain.second.point], pool })
+  const result = await verifyPoints({ repository, privateKey, points: [chain.second.point], pool, clock: systemClock })
   assert.deepEqual(
     result.points.map(({ sequence, state }) => [sequence, state]),
     [[2, 'damaged']],
@@ -295,7 +295,13 @@ test('a point that has no part in the damage is intact when it is verified alone
   const record = recordOf(chain.second, 9)
   await flipByte(chain.store, record.object, record.offset + 60)
   const { repository, privateKey } = chain
-  const result = await verifyPoints({ repository, privateKey, points: [chain.differential.point], pool })
+  const result = await verifyPoints({
+    repository,
+    privateKey,
+    points: [chain.differential.point],
+    pool,
+    clock: systemClock,
+  })
   assert.equal(result.state, 'intact')
 })
 
@@ -625,7 +631,7 @@ test('two manifests that changed places are both named', async () => {
 test('a missing manifest breaks the history', async () => {
   const chain = await makeChain()
   await chain.store.delete(manifestOf(chain, 2))
-  const result = await verifyPoints({ ...chain, points: [chain.differential.point], pool })
+  const result = await verifyPoints({ ...chain, points: [chain.differential.point], pool, clock: systemClock })
   assert.equal(result.state, 'damaged')
   assert.deepEqual(
     result.points.map(({ state }) => state),
@@ -671,7 +677,7 @@ test('where more is damaged than can be kept in mind, what points share is read 
     [...(await storedPoint(repository.repository, full)).records.values()].map((r) => r.object),
   ))
     await repository.store.delete(object)
-  const result = await verifyPoints({ ...repository, points: [full, second], pool })
+  const result = await verifyPoints({ ...repository, points: [full, second], pool, clock: systemClock })
   assert.equal(result.damageTruncated, true)
   assert.deepEqual(
     result.points.map(({ damage, blocksChecked }) => [damage.blocks, blocksChecked]),
@@ -696,7 +702,7 @@ test('more damage than a list holds is counted all the same', async () => {
     objects.set(object, pack)
   }
   for (const [object, pack] of objects) await repository.store.put(object, [pack])
-  const result = await verifyPoints({ ...repository, points: 'all', pool })
+  const result = await verifyPoints({ ...repository, points: 'all', pool, clock: systemClock })
   assert.equal(result.points[0]?.damage.blocks, 300)
   assert.equal(result.points[0].damage.truncated, true)
   assert.equal(result.damage.length, 300)

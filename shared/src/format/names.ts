@@ -118,6 +118,22 @@ export function sessionPlaceOf(
   return { set: asId<SetId>(set), session: asId<SessionId>(session), document }
 }
 
+/** Notes of those who read points of a set. */
+export function pinsPrefix(place: SetPlace): string {
+  return `${tenantPrefix(place.tenant)}pins/${place.set}/`
+}
+
+export function pinName(place: SetPlace, pin: Id): string {
+  return pinsPrefix(place) + pin
+}
+
+/** The id of a pin, by its name; undefined for whatever else may lie there. */
+export function pinOf(place: SetPlace, name: string): Id | undefined {
+  const prefix = pinsPrefix(place)
+  const id = idBelow(prefix, name)
+  return id === undefined || name !== prefix + id ? undefined : id
+}
+
 export function chainPrefix(place: ChainPlace): string {
   return `${tenantPrefix(place.tenant)}chains/${place.set}/${place.chain}/`
 }
@@ -129,7 +145,7 @@ export function sessionObjectsPrefix(place: SessionPlace): string {
 // ── registry ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** What a tenant keeps in numbered versions, and where. */
-export const registryFolders = ['endpoints', 'tokens', 'token-uses', 'claims', 'policies'] as const
+export const registryFolders = ['endpoints', 'tokens', 'token-uses', 'claims', 'policies', 'retention'] as const
 export type RegistryFolder = (typeof registryFolders)[number]
 
 export interface RegistryPlace {
@@ -198,6 +214,20 @@ export function packReferenceOf(place: SessionPlace, kind: PackKind, name: strin
   const [, digits, attempt] = match ?? []
   if (digits === undefined || attempt === undefined) return undefined
   return { session: place.session, number: Number(digits), attempt }
+}
+
+/** The pack or page pack of a chain that a name is of; undefined for whatever else may lie there. */
+export function chainObjectOf(
+  place: ChainPlace,
+  name: string,
+): { kind: PackKind; reference: PackReference } | undefined {
+  const session = idBelow<SessionId>(chainPrefix(place), name)
+  if (session === undefined) return undefined
+  for (const kind of ['data', 'map'] as const) {
+    const reference = packReferenceOf({ ...place, session }, kind, name)
+    if (reference !== undefined) return { kind, reference }
+  }
+  return undefined
 }
 
 export function attemptFromBytes(bytes: Uint8Array): string {

@@ -13,7 +13,15 @@ export interface RegistryType<S extends Schema> extends DocumentType<S> {
   readonly folder: RegistryFolder
   /** The id that the document's name has to have. */
   readonly idOf: (document: Fitting<S>) => string
+  /** Where it may have more than others. */
+  readonly documentBytesMax?: number
 }
 
-/** What a registry document's object can have. */
-export const registryObjectBytesMax = boxOverheadBytes + registryDocumentBytesMax
+/** What an object of such a document can have. */
+export function registryObjectBytesMax({
+  documentBytesMax = registryDocumentBytesMax,
+}: {
+  documentBytesMax?: number
+}): number {
+  return boxOverheadBytes + documentBytesMax
+}

@@ -1,11 +1,19 @@
-import type { Command } from 'commander'
+import { Option, type Command } from 'commander'
 import { tenantOption, type Run } from './command.ts'
+import type { HoldOptions } from './commands/hold.ts'
+import type { PruneCommandOptions } from './commands/prune.ts'
 import type { SynthOptions } from './commands/synth.ts'
-import { synthHelp } from './help-chains.ts'
+import { holdHelp, pruneHelp, synthHelp } from './help-chains.ts'
 
 /** The commands that keep chains in order. */
 export function addChainCommands(program: Command, run: Run): void {
   addSynth(program, run)
+  addPrune(program, run)
+  const hold = program
+    .command('hold')
+    .description('keep points whatever the policy says')
+    .addHelpText('after', holdHelp)
+  addHoldCommands(hold, run)
 }
 
 function addSynth(program: Command, run: Run): void {
@@ -19,6 +27,65 @@ function addSynth(program: Command, run: Run): void {
       run(command, async (context) => {
         const { synth } = await import('./commands/synth.ts')
         return await synth(context, options)
+      }),
+    )
+}
+
+function addPrune(program: Command, run: Run): void {
+  program
+    .command('prune')
+    .description('let go what the policy keeps no more')
+    .option('--set <name>', 'only of this set')
+    .addOption(new Option('--dry-run', 'show what would go, and change nothing').conflicts('undo'))
+    .option('--undo', 'take the marks back that earlier runs have made')
+    .option(...tenantOption)
+    .addHelpText('after', pruneHelp)
+    .action((options: PruneCommandOptions, command: Command) =>
+      run(command, async (context) => {
+        const { prune } = await import('./commands/prune.ts')
+        return await prune(context, options)
+      }),
+    )
+}
+
+function addHoldCommands(hold: Command, run: Run): void {
+  hold
+    .command('add')
+    .description('hold a point, or a set with all that will be backed up of it')
+    .argument('[point]', "a point's id, or latest:SET")
+    .option('--set <name>', 'the whole set')
+    .option('--note <text>', 'why')
+    .option(...tenantOption)
+    .addHelpText('after', holdHelp)
+    .action((point: string | undefined, options: HoldOptions, command: Command) =>
+      run(command, async (context) => {
+        const { addHold } = await import('./commands/hold.ts')
+        return await addHold(context, point, options)
+      }),
+    )
+  hold
+    .command('remove')
+    .description('let the policy decide again')
+    .argument('[point]', "a point's id, or latest:SET")
+    .option('--set <name>', 'the hold on the whole set')
+    .option(...tenantOption)
+    .addHelpText('after', holdHelp)
+    .action((point: string | undefined, options: HoldOptions, command: Command) =>
+      run(command, async (context) => {
+        const { removeHold } = await import('./commands/hold.ts')
+        return await removeHold(context, point, options)
+      }),
+    )
+  hold
+    .command('list')
+    .description('list what is held')
+    .option('--set <name>', 'only of this set')
+    .option(...tenantOption)
+    .addHelpText('after', holdHelp)
+    .action((options: HoldOptions, command: Command) =>
+      run(command, async (context) => {
+        const { listHolds } = await import('./commands/hold.ts')
+        return await listHolds(context, options)
       }),
     )
 }

@@ -17,3 +17,38 @@ Examples:
   strata synth --set web-1 --json | jq '{point, serverSideBytes, workerBytes}'
 ${environmentHelp}
 ${exitCodeHelp}`
+
+export const pruneHelp = `
+Lets go what the policy keeps no more, in three steps; each run takes every
+point one step further.
+  marked   it begins to go. Nothing is touched yet: until the undo window of
+           the policy has passed (7 days where it says nothing) --undo takes it
+           back, and restore, mount and verify still work.
+  gone     no reader takes it any more. The newest point, what is held or
+           locked, and what somebody reads or builds on is never let go.
+  deleted  objects that no point needs any more are tagged, and the lifecycle
+           rule of the bucket deletes them (strata lifecycle); in a directory
+           the service or the next prune does.
+Without a policy nothing is ever let go. --dry-run shows which points would
+go, and how many objects and bytes with them; it changes nothing. strata policy
+explain --set NAME tells why each point is kept or goes.
+
+Examples:
+  strata prune --dry-run
+  strata prune --set web-1
+  strata prune --undo --set web-1
+${environmentHelp}
+${exitCodeHelp}`
+
+export const holdHelp = `
+What is held is kept whatever the policy says, until the hold is removed. With
+--set all points of a set are held, and those that will be backed up. A point
+that is marked to go is marked no more; one that is gone cannot be held.
+
+Examples:
+  strata hold add 3f9a1c0b77de --note 'case 2026-114'
+  strata hold add --set web-1 --note 'until the audit is over'
+  strata hold list
+  strata hold remove --set web-1
+${environmentHelp}
+${exitCodeHelp}`

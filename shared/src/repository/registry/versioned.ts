@@ -61,8 +61,9 @@ export class VersionedDocuments<S extends Schema> {
     const version = expectedVersion + 1
     const name = registryDocumentName(this.#place, id, version)
     const bytes = encodeDocument(this.#type, name, document, indexKeys, this.#repository.nonce())
-    if (bytes.length > registryObjectBytesMax) {
-      throw new StrataError('E_LIMIT', `${name}: at most ${String(registryObjectBytesMax)} bytes fit`)
+    const bytesMax = registryObjectBytesMax(this.#type)
+    if (bytes.length > bytesMax) {
+      throw new StrataError('E_LIMIT', `${name}: at most ${String(bytesMax)} bytes fit`)
     }
     try {
       await store.put(name, [bytes], { ifAbsent: true })
@@ -81,7 +82,7 @@ export class VersionedDocuments<S extends Schema> {
     const name = registryDocumentName(this.#place, id, version)
     let bytes: Uint8Array
     try {
-      bytes = await store.get(name, { bytesMax: registryObjectBytesMax })
+      bytes = await store.get(name, { bytesMax: registryObjectBytesMax(this.#type) })
     } catch (error) {
       if (hasCode(error, 'E_OBJECT_MISSING')) return undefined
       throw error

@@ -4,7 +4,9 @@ import { readPolicy } from '@strata/shared/policy/policy.ts'
 import { retentionDefault, type Retention } from '@strata/shared/policy/retention-rules.ts'
 import { decideRetention } from '@strata/shared/policy/retention.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
+import { isGone, RetentionLedger } from '@strata/shared/repository/retention/ledger.ts'
 import { requireSetName } from '@strata/shared/set-name.ts'
+import { holdsOf } from '../../maintain/retention/plan-set.ts'
 import { readSetPoints, type SetPoints } from '../../maintain/retention/set-points.ts'
 import { exitCodes, stopIfInterrupted, type Context, type ExitCode } from '../context.ts'
 import { formatCount } from '../output/bytes.ts'
@@ -30,14 +32,17 @@ export async function policyExplainSet(
   const { reporter, signal } = context
   const set = requireSetName(givenName)
   const { expected, ...rules } = rulesOf(stored)
-  const { points, unreadable, voids } = await readSetPoints(repository, repository.setIdOf(set), () => {
+  const setId = repository.setIdOf(set)
+  const { state } = await new RetentionLedger(repository).read(setId)
+  const { points, unreadable, voids } = await readSetPoints(repository, setId, () => {
     stopIfInterrupted(signal)
   })
   if (points.length + unreadable.length === 0) {
     throw new StrataError('E_SET_UNKNOWN', `there is no point of a set '${set}'`)
   }
   const nowMs = await repository.store.now()
-  const decisions = decideRetention(points, { points: new Map() }, rules.retention, nowMs, expected)
+  const there = points.filter(({ sequence }) => !isGone(state, sequence))
+  const decisions = decideRetention(there, holdsOf(state), rules.retention, nowMs, expected)
   const explained = { ...rules, set, nowMs, decisions, unreadable, voids }
   reporter.result(explainedSetDocument(explained), explainedSetLines(explained))
   requireReadable(context, unreadable)

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { findPoint } from '@strata/shared/repository/points.ts'
+import { withPin } from '@strata/shared/repository/retention/pins.ts'
 import { createStoreMetrics, type StoreTotals } from '@strata/shared/store/decorators/metrics.ts'
 import type { ObjectStore } from '@strata/shared/store/object-store.ts'
 import { restoreDisk, type RestoreResult } from '../../deliver/restore/restore-disk.ts'
@@ -8,6 +9,7 @@ import { parsePointReference, type PointReference } from '../input/point-referen
 import { formatBytes, formatCount, formatDuration, formatRate } from '../output/bytes.ts'
 import { damageLines } from '../output/damage.ts'
 import { factLines } from '../output/table.ts'
+import { pinFor } from '../pin.ts'
 import { withStore } from '../store.ts'
 import { unlockGivenTenant } from '../unlock.ts'
 
@@ -40,19 +42,21 @@ async function restoreFrom(
   stopIfInterrupted(signal)
   const progress = reporter.progress('restore')
   try {
-    return await restoreDisk({
-      repository,
-      privateKey,
-      point,
-      diskName: reference.disk,
-      target: { path: resolve(context.workingDirectory, to), force: force === true },
-      allowDamaged: allowDamaged === true,
-      signal,
-      onProgress: (state) => {
-        progress.update(state)
-      },
-      clock,
-    })
+    return await withPin(repository, pinFor(context, point, 'restore'), () =>
+      restoreDisk({
+        repository,
+        privateKey,
+        point,
+        diskName: reference.disk,
+        target: { path: resolve(context.workingDirectory, to), force: force === true },
+        allowDamaged: allowDamaged === true,
+        signal,
+        onProgress: (state) => {
+          progress.update(state)
+        },
+        clock,
+      }),
+    )
   } finally {
     progress.end()
   }

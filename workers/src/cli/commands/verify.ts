@@ -49,6 +49,10 @@ async function verifyIn(
       repository,
       privateKey,
       points,
+      clock: context.clock,
+      onWarning: ({ code, message }) => {
+        reporter.warning(`${code}: ${message}`)
+      },
       signal,
       onProgress: ({ pointsDone, pointsTotal, checkedBytes }) => {
         const detail = `${String(pointsDone)} of ${formatCount(pointsTotal, 'point')} done`

@@ -1,18 +1,26 @@
 import type { StrataError } from '@strata/shared/errors.ts'
 import type { RetainedPoint } from '@strata/shared/policy/retention.ts'
-import { momentOf } from '@strata/shared/repository/moment.ts'
-import { isReadable, isVoid, listPoints, pointId, type Point } from '@strata/shared/repository/points.ts'
+import { isReadable, isVoid, listPoints, momentOf, pointId, type Point } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import type { SetId } from '@strata/shared/types.ts'
 
-/** What decisions about a set are made of: little of each point, since a set may have many thousands. */
+/** Little of a point: a set may have many thousands. */
+export interface SetPoint extends RetainedPoint {
+  readonly createdAt: string
+  readonly chain: string
+  /** What the point added to the store when it was made. */
+  readonly storedBytes: number
+}
+
+/** What decisions about a set are made of. */
 export interface SetPoints {
-  /** By number, as all here. */
-  readonly points: readonly (RetainedPoint & { readonly createdAt: string })[]
+  /** By number, as all here; those that are gone as well. */
+  readonly points: readonly SetPoint[]
   /** Whatever they are, they are kept: nobody can tell what they hold. */
   readonly unreadable: readonly { readonly sequence: number; readonly error: StrataError }[]
   /** Numbers without a point. */
   readonly voids: readonly number[]
+  readonly setName: string | undefined
 }
 
 /** One LIST, and one GET for each number of the set. */
@@ -21,23 +29,31 @@ export async function readSetPoints(
   set: SetId,
   onEntry: () => void = () => undefined,
 ): Promise<SetPoints> {
-  const [points, unreadable, voids]: [SetPoints['points'][number][], SetPoints['unreadable'][number][], number[]] = [
-    [],
-    [],
-    [],
-  ]
+  const points: SetPoint[] = []
+  const unreadable: SetPoints['unreadable'][number][] = []
+  const voids: number[] = []
+  let setName: string | undefined
   for await (const entry of listPoints(repository, set)) {
     onEntry()
-    if (isReadable(entry)) points.push(retained(entry))
-    else if (isVoid(entry)) voids.push(entry.sequence)
+    if (isReadable(entry)) {
+      points.push(setPoint(entry))
+      setName ??= entry.manifest.setName
+    } else if (isVoid(entry)) voids.push(entry.sequence)
     else unreadable.push({ sequence: entry.sequence, error: entry.error })
   }
-  return { points, unreadable, voids }
+  return { points, unreadable, voids, setName }
 }
 
-function retained(point: Point): SetPoints['points'][number] {
-  const { atMs, isCopy } = momentOf(point.manifest)
-  const { consistency, createdAt } = point.manifest
-  const state = consistency === 'changing' ? 'changing' : 'complete'
-  return { id: pointId(point), sequence: point.sequence, momentMs: atMs, isCopy, state, createdAt }
+function setPoint(point: Point): SetPoint {
+  const { consistency, createdAt, copyOf, chain, statistics } = point.manifest
+  return {
+    id: pointId(point),
+    sequence: point.sequence,
+    momentMs: Date.parse(momentOf(point.manifest)),
+    isCopy: copyOf !== undefined,
+    state: consistency === 'changing' ? 'changing' : 'complete',
+    createdAt,
+    chain,
+    storedBytes: statistics.storedBytes,
+  }
 }

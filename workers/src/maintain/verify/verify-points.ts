@@ -1,4 +1,6 @@
+import type { Clock } from '@strata/shared/clock.ts'
 import { StrataError } from '@strata/shared/errors.ts'
+import type { Warning } from '@strata/shared/format/manifest.ts'
 import { packName } from '@strata/shared/format/names.ts'
 import { diskCounts } from '@strata/shared/format/root.ts'
 import { requireSameTenant } from '@strata/shared/keys/ingest-keys.ts'
@@ -14,6 +16,8 @@ import {
   type PointEntry,
 } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
+import { RetentionLedger } from '@strata/shared/repository/retention/ledger.ts'
+import { isThere, withPin } from '@strata/shared/repository/retention/pins.ts'
 import { asId, type SessionId, type SetId } from '@strata/shared/types.ts'
 import { DamageList, isDamage, mergeDamage, type Damage, type DamageReport } from '../../read/damage.ts'
 import { DataKeyRing } from '../../read/data-key-ring.ts'
@@ -31,7 +35,11 @@ import { PointCheck } from './point-check.ts'
 export interface VerifyOptions {
   readonly repository: Repository
   readonly privateKey: TenantPrivateKey
+  /** Points that are gone are no points: asked for by name they are refused (E_POINT_RETIRED), else left out. */
   readonly points: readonly Point[] | 'all'
+  readonly clock: Clock
+  /** What is not as it should be with the verification itself. */
+  readonly onWarning?: ((warning: Warning) => void) | undefined
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: ((progress: VerifyProgress) => void) | undefined
   /** For several runs one after the other. Left out: one of its own. */
@@ -123,11 +131,21 @@ class VerifyRun {
 
   async verifySet(entries: readonly PointEntry[]): Promise<void> {
     this.#history.push(...checkHistory(entries))
-    const points = entries.filter(isReadable)
+    const [first] = entries
+    if (first === undefined) return
+    const { repository, clock, onWarning = () => undefined } = this.#options
+    const { state } = await new RetentionLedger(repository).read(first.set)
+    const nowMs = await repository.store.now()
+    const isWanted = (point: Point): boolean =>
+      this.#selected?.has(pointId(point)) === true || isThere(state, point.sequence, nowMs)
+    const points = entries.filter(isReadable).filter(isWanted)
     if (this.#selected === undefined) this.#pointsTotal += points.length
-    for (const chain of new Set(points.map(({ manifest }) => manifest.chain))) {
-      await this.#verifyChain(points.filter(({ manifest }) => manifest.chain === chain))
-    }
+    const sequences = points.map(({ sequence }) => sequence)
+    await withPin(repository, { set: first.set, sequences, purpose: 'verify', clock, onWarning }, async () => {
+      for (const chain of new Set(points.map(({ manifest }) => manifest.chain))) {
+        await this.#verifyChain(points.filter(({ manifest }) => manifest.chain === chain))
+      }
+    })
   }
 
   result(): VerifyResult {

@@ -1,0 +1,128 @@
+import { StrataError } from '@strata/shared/errors.ts'
+import { findPoint, pointId } from '@strata/shared/repository/points.ts'
+import type { Repository } from '@strata/shared/repository/repository.ts'
+import {
+  isGone,
+  RetentionLedger,
+  withHold,
+  withoutHold,
+  withoutSetHold,
+  withSetHold,
+  type RetentionState,
+} from '@strata/shared/repository/retention/ledger.ts'
+import { requireSetName } from '@strata/shared/set-name.ts'
+import type { SetId } from '@strata/shared/types.ts'
+import { setsOf } from '../../maintain/retention/prune-tenant.ts'
+import { readSetPoints } from '../../maintain/retention/set-points.ts'
+import { exitCodes, type Context, type ExitCode } from '../context.ts'
+import { parseNote } from '../input/note.ts'
+import { parseWholePoint } from '../input/point-reference.ts'
+import { formatInstant, shownIdChars } from '../output/bytes.ts'
+import { tableLines } from '../output/table.ts'
+import { withStore } from '../store.ts'
+import { openGivenTenant } from '../unlock.ts'
+
+export interface HoldOptions {
+  readonly set?: string
+  readonly note?: string
+  readonly tenant?: string
+}
+
+/** What is held: a point, or a set with all that will be backed up of it. */
+interface Held {
+  readonly set: SetId
+  readonly setName: string
+  readonly point: { readonly id: string; readonly sequence: number } | null
+}
+
+/** `strata hold add`: from now on neither policy nor prune lets it go. */
+export async function addHold(context: Context, text: string | undefined, options: HoldOptions): Promise<ExitCode> {
+  const note = parseNote(options.note ?? '')
+  return await change(context, text, options, 'held', (state, held, since) =>
+    held.point === null ? withSetHold(state, note, since) : withHold(state, held.point.sequence, note, since),
+  )
+}
+
+/** `strata hold remove`: the policy decides again. */
+export async function removeHold(context: Context, text: string | undefined, options: HoldOptions): Promise<ExitCode> {
+  return await change(context, text, options, 'held no more', (state, held) => {
+    const isHeld = held.point === null ? state.heldSet !== null : isPointHeld(state, held.point.sequence)
+    if (!isHeld) throw new StrataError('E_HOLD_UNKNOWN', `${described(held)} is not held`)
+    return held.point === null ? withoutSetHold(state) : withoutHold(state, held.point.sequence)
+  })
+}
+
+function isPointHeld({ held }: RetentionState, sequence: number): boolean {
+  return held.some((hold) => hold.sequence === sequence)
+}
+
+async function change(
+  context: Context,
+  text: string | undefined,
+  options: HoldOptions,
+  said: string,
+  changed: (state: RetentionState, held: Held, since: string) => RetentionState,
+): Promise<ExitCode> {
+  if ((text === undefined) === (options.set === undefined)) {
+    throw new StrataError('E_USAGE', 'give either a POINT or --set')
+  }
+  return await withStore(context, async (store) => {
+    const { repository } = await openGivenTenant(context, store, options.tenant)
+    const held = text === undefined ? wholeSet(repository, options.set ?? '') : await pointOf(repository, text)
+    const since = new Date(await store.now()).toISOString()
+    await new RetentionLedger(repository).change(held.set, ({ state }) => ({
+      state: changed(state, held, since),
+      change: `${described(held)} is ${said}`,
+    }))
+    const { set, setName, point } = held
+    context.reporter.result({ set: setName, setId: set, point: point?.id ?? null, held: said === 'held' }, [
+      `${described(held)} is ${said}`,
+    ])
+    return exitCodes.success
+  })
+}
+
+function wholeSet(repository: Repository, name: string): Held {
+  const setName = requireSetName(name)
+  return { set: repository.setIdOf(setName), setName, point: null }
+}
+
+async function pointOf(repository: Repository, text: string): Promise<Held> {
+  const point = await findPoint(repository, parseWholePoint(text))
+  const { set, sequence, manifest } = point
+  return { set, setName: manifest.setName, point: { id: pointId(point), sequence } }
+}
+
+function described({ setName, point }: Held): string {
+  return point === null ? `set '${setName}'` : `point ${point.id.slice(0, shownIdChars)} of '${setName}'`
+}
+
+/** `strata hold list`: all that is held. */
+export async function listHolds(context: Context, options: HoldOptions): Promise<ExitCode> {
+  return await withStore(context, async (store) => {
+    const { repository } = await openGivenTenant(context, store, options.tenant)
+    const sets = options.set === undefined ? setsOf(repository) : [wholeSet(repository, options.set).set]
+    const list: { set: string; point: string | null; sequence: number | null; since: string; note: string }[] = []
+    for await (const set of sets) {
+      const { state } = await new RetentionLedger(repository).read(set)
+      if (state.heldSet === null && state.held.length === 0) continue
+      const { points, setName = set } = await readSetPoints(repository, set)
+      const ids = new Map(points.map(({ sequence, id }) => [sequence, id]))
+      if (state.heldSet !== null) list.push({ set: setName, point: null, sequence: null, ...state.heldSet })
+      for (const { sequence, since, note } of state.held) {
+        if (isGone(state, sequence)) continue
+        list.push({ set: setName, point: ids.get(sequence) ?? null, sequence, since, note })
+      }
+    }
+    const rows = list.map(({ set, point, sequence, since, note }) => [
+      set,
+      sequence === null ? 'all points' : (point?.slice(0, shownIdChars) ?? `number ${String(sequence)}`),
+      formatInstant(since),
+      note,
+    ])
+    const columns = [{ title: 'SET' }, { title: 'HELD' }, { title: 'SINCE' }, { title: 'NOTE' }]
+    context.reporter.result(list, list.length === 0 ? [] : tableLines(columns, rows))
+    if (list.length === 0) context.reporter.note('Nothing is held.')
+    return exitCodes.success
+  })
+}

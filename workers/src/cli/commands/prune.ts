@@ -1,0 +1,107 @@
+import { StrataError } from '@strata/shared/errors.ts'
+import type { Repository } from '@strata/shared/repository/repository.ts'
+import { requireSetName } from '@strata/shared/set-name.ts'
+import { createStoreMetrics, type StoreTotals } from '@strata/shared/store/decorators/metrics.ts'
+import type { SetId } from '@strata/shared/types.ts'
+import type { SetPruning } from '../../maintain/retention/prune-set.ts'
+import { pruneTenant, setsOf } from '../../maintain/retention/prune-tenant.ts'
+import { undoMarks } from '../../maintain/retention/undo.ts'
+import { exitCodes, type Context, type ExitCode } from '../context.ts'
+import { formatBytes, formatCount } from '../output/bytes.ts'
+import { prunedPoints, prunedTable, type PrunedPoint } from '../output/prune.ts'
+import { withStore } from '../store.ts'
+import { openGivenTenant } from '../unlock.ts'
+
+export interface PruneCommandOptions {
+  readonly set?: string
+  readonly dryRun?: boolean
+  readonly undo?: boolean
+  readonly tenant?: string
+}
+
+/** `strata prune`: lets go what the policy keeps no more. */
+export async function prune(context: Context, options: PruneCommandOptions): Promise<ExitCode> {
+  const setName = options.set === undefined ? undefined : requireSetName(options.set)
+  const metrics = createStoreMetrics()
+  return await withStore(
+    context,
+    async (store) => {
+      const { repository } = await openGivenTenant(context, store, options.tenant)
+      const sets = setName === undefined ? undefined : [repository.setIdOf(setName)]
+      if (options.undo === true) return await undo(context, repository, sets)
+      return await pruneSets(context, repository, sets, options.dryRun === true, () => metrics.totals())
+    },
+    { metrics },
+  )
+}
+
+async function pruneSets(
+  context: Context,
+  repository: Repository,
+  sets: readonly SetId[] | undefined,
+  dryRun: boolean,
+  requests: () => StoreTotals,
+): Promise<ExitCode> {
+  const { clock, signal, reporter } = context
+  const prunings: SetPruning[] = []
+  for await (const pruning of pruneTenant({ repository, clock, signal, dryRun }, sets)) {
+    for (const { code, message } of pruning.problems) {
+      reporter.warning(`${code}: set '${pruning.setName ?? pruning.set}': ${message}`)
+    }
+    prunings.push(pruning)
+  }
+  const points = prunings.flatMap(prunedPoints)
+  const objects = prunings.reduce((sum, pruning) => sum + pruning.objects, 0)
+  const bytes = prunings.reduce((sum, pruning) => sum + pruning.bytes, 0)
+  const problems = prunings.flatMap(({ set, setName, problems: found }) =>
+    found.map((problem) => ({ set: setName ?? set, ...problem })),
+  )
+  reporter.result({ dryRun, points, objects, bytes, problems, requests: requests() }, [
+    ...prunedTable(points),
+    ...(points.length === 0 ? [] : ['']),
+    dryRun ? wouldGo(objects, bytes) : wasTagged(points, objects, bytes),
+  ])
+  requireNoProblem(problems)
+  return exitCodes.success
+}
+
+function wouldGo(objects: number, bytes: number): string {
+  if (objects === 0) return 'no object would be deleted'
+  return `${formatCount(objects, 'object')} of ${formatBytes(bytes)} would be deleted, after the undo window; nothing was changed`
+}
+
+function wasTagged(points: readonly PrunedPoint[], objects: number, bytes: number): string {
+  const tagged =
+    objects === 0
+      ? 'no object is to be deleted yet'
+      : `${formatCount(objects, 'object')} of ${formatBytes(bytes)} are for the store to delete now`
+  const marked = points.filter(({ step }) => step === 'marked')
+  return marked.length === 0 ? tagged : `${tagged}; strata prune --undo takes the marks back`
+}
+
+/** All that could be done was done, and told; now it is said that something could not. */
+function requireNoProblem(problems: readonly { set: string; code: string; message: string }[]): void {
+  const [first] = problems
+  if (first === undefined) return
+  const more = problems.length === 1 ? '' : ` (and ${formatCount(problems.length - 1, 'other problem')})`
+  throw new StrataError('E_PRUNE_INCOMPLETE', `set '${first.set}': ${first.code}: ${first.message}${more}`)
+}
+
+async function undo(context: Context, repository: Repository, sets: readonly SetId[] | undefined): Promise<ExitCode> {
+  let count = 0
+  const undone: { set: SetId; sequence: number }[] = []
+  for await (const set of sets ?? setsOf(repository)) {
+    const numbers = await undoMarks(repository, set)
+    count += numbers.length
+    undone.push(...numbers.map((sequence) => ({ set, sequence })))
+  }
+  context.reporter.result({ points: undone, objects: 0, bytes: 0 }, [
+    count === 0 ? 'no point is marked' : `${formatCount(count, 'point')} marked no more`,
+  ])
+  if (count > 0) {
+    context.reporter.note(
+      'The next prune marks them again, unless the policy or a hold keeps them: strata hold add POINT',
+    )
+  }
+  return exitCodes.success
+}

@@ -1,0 +1,82 @@
+import { hasCode, StrataError } from '@strata/shared/errors.ts'
+import { chainObjectOf, chainPrefix, type ChainPlace } from '@strata/shared/format/names.ts'
+import { collectWorthMin, storeRequestsInFlightMax } from '@strata/shared/limits.ts'
+import { mapConcurrently } from '@strata/shared/repository/concurrency.ts'
+import type { Point } from '@strata/shared/repository/points.ts'
+import type { Repository } from '@strata/shared/repository/repository.ts'
+import { retiredTags } from '@strata/shared/repository/retention/retired.ts'
+import { liveObjects, LiveObjects } from './live-objects.ts'
+
+/** A chain with points that are gone. */
+export interface ChainToCollect {
+  readonly place: ChainPlace
+  /** Points that are there, by ascending number; none: the chain goes whole. */
+  readonly there: readonly Point[]
+  /** Sessions of the chain that are known to have become points, gone or not. Of all others nothing is judged. */
+  readonly sessions: ReadonlySet<string>
+  /** What the points had stored that went since the chain was last looked through. */
+  readonly goneBytes: number
+}
+
+export interface Collected {
+  /** `waits`: so little can have become free that looking through the maps is not worth it yet. */
+  readonly outcome: 'collected' | 'waits'
+  readonly objects: number
+  readonly bytes: number
+}
+
+/**
+ * Tags the objects of a chain that no point needs which is there: from then on the store's own rules delete them. A repeat
+ * does no harm. `tag: false` only counts them.
+ */
+export async function collectChain(
+  repository: Repository,
+  chain: ChainToCollect,
+  { tag, signal }: { readonly tag: boolean; readonly signal?: AbortSignal | undefined },
+): Promise<Collected> {
+  const { store } = repository
+  if (chain.there.length > 0 && !(await isWorth(repository, chain))) return { outcome: 'waits', objects: 0, bytes: 0 }
+  const live = chain.there.length === 0 ? new LiveObjects() : await liveObjects(repository, chain.there, signal)
+  let objects = 0
+  let bytes = 0
+  const going = mapConcurrently(deadObjects(repository, chain, live), storeRequestsInFlightMax, async (dead) => {
+    if (tag) await tagRetired(store, dead.name)
+    return dead
+  })
+  for await (const { sizeBytes } of going) {
+    if (signal?.aborted === true) throw new StrataError('E_INTERRUPTED', 'interrupted; the next prune goes on')
+    objects += 1
+    bytes += sizeBytes
+  }
+  return { outcome: 'collected', objects, bytes }
+}
+
+async function tagRetired(store: Repository['store'], name: string): Promise<void> {
+  try {
+    await store.setTags(name, retiredTags)
+  } catch (error) {
+    // The store's rules were faster than we are.
+    if (!hasCode(error, 'E_OBJECT_MISSING')) throw error
+  }
+}
+
+/** What is read is all page packs of the chain, at most. */
+async function isWorth({ store }: Repository, { place, goneBytes }: ChainToCollect): Promise<boolean> {
+  let mapBytes = 0
+  for await (const { name, sizeBytes } of store.list(chainPrefix(place))) {
+    if (chainObjectOf(place, name)?.kind === 'map') mapBytes += sizeBytes
+  }
+  return goneBytes >= mapBytes * collectWorthMin
+}
+
+async function* deadObjects(
+  { store }: Repository,
+  { place, sessions }: ChainToCollect,
+  live: LiveObjects,
+): AsyncGenerator<{ name: string; sizeBytes: number }> {
+  for await (const { name, sizeBytes } of store.list(chainPrefix(place))) {
+    const object = chainObjectOf(place, name)
+    if (object === undefined || !sessions.has(object.reference.session)) continue
+    if (!live.has(object.kind, object.reference)) yield { name, sizeBytes }
+  }
+}

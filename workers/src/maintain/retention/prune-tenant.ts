@@ -1,0 +1,39 @@
+import { StrataError } from '@strata/shared/errors.ts'
+import { idBelow, tenantPointsPrefix } from '@strata/shared/format/names.ts'
+import { readPolicy, type Policy } from '@strata/shared/policy/policy.ts'
+import { latestPolicy } from '@strata/shared/repository/registry/policies.ts'
+import { Registry } from '@strata/shared/repository/registry/registry.ts'
+import type { Repository } from '@strata/shared/repository/repository.ts'
+import type { SetId } from '@strata/shared/types.ts'
+import { pruneSet, type PruneOptions, type SetPruning } from './prune-set.ts'
+
+/** The sets of a tenant that have points. */
+export async function* setsOf({ store, tenant }: Repository): AsyncGenerator<SetId> {
+  const prefix = tenantPointsPrefix(tenant)
+  for await (const directory of store.listDirectories(prefix)) {
+    const set = idBelow<SetId>(prefix, directory)
+    if (set !== undefined) yield set
+  }
+}
+
+/** What is in force. Nothing is ever deleted by a policy that nobody has written: E_POLICY_MISSING. */
+export async function policyInForce(repository: Repository): Promise<{ policy: Policy; version: number }> {
+  const stored = await latestPolicy(new Registry(repository))
+  if (stored === undefined) {
+    throw new StrataError('E_POLICY_MISSING', 'the tenant has no policy, and nothing is deleted without one')
+  }
+  return { policy: readPolicy(stored.document.body).policy, version: stored.version }
+}
+
+/** Prunes the sets one after the other; all of the tenant where `sets` does not say which. */
+export async function* pruneTenant(
+  options: Omit<PruneOptions, 'set' | 'policy' | 'policyVersion'>,
+  sets?: readonly SetId[],
+): AsyncGenerator<SetPruning> {
+  const { repository, signal } = options
+  const { policy, version } = await policyInForce(repository)
+  for await (const set of sets ?? setsOf(repository)) {
+    if (signal?.aborted === true) throw new StrataError('E_INTERRUPTED', 'interrupted; the next prune goes on')
+    yield await pruneSet({ ...options, set, policy, policyVersion: version })
+  }
+}
