@@ -77,7 +77,7 @@ async function addDisk(
 }
 
 function placeIn(page: Page | undefined, entry: number): Place | undefined {
-  return entry < (page?.entryCount ?? 0) ? page?.place(entry) : undefined
+  return page?.place(entry)
 }
 
 function isSame(a: Place, b: Place | undefined): boolean {
