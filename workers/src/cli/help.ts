@@ -94,6 +94,8 @@ store. States:
   complete    one moment of the disks
   changing    kept although the disks changed meanwhile (--allow-changing)
   unreadable  its manifest is damaged, or of a newer Strata
+  gone        retention let it go (only with --all)
+A point that retention is letting go has the day from which it may be gone.
 Numbers that are missing and manifests that were replaced are reported. If
 anything is wrong the exit code is 1, and the list is complete nevertheless.
 

@@ -78,6 +78,9 @@ test('every command has help with examples and exit codes; only what there is is
     'points',
     'restore',
     'verify',
+    'synth',
+    'prune',
+    'hold',
     'token',
     'policy',
     'endpoint',
@@ -86,6 +89,7 @@ test('every command has help with examples and exit codes; only what there is is
     'help',
   ])
   const subcommands = [
+    ...['add', 'remove', 'list'].map((name) => `hold ${name}`),
     ...['create', 'list', 'revoke'].map((name) => `token ${name}`),
     ...['list', 'show', 'revoke'].map((name) => `endpoint ${name}`),
     ...['apply', 'show', 'explain'].map((name) => `policy ${name}`),

@@ -161,6 +161,7 @@ function addPoints(program: Command, run: Run): void {
     .command('points')
     .description('list the points there are')
     .option('--set <name>', 'only those of this set')
+    .option('--all', 'also those that retention has let go')
     .option(...tenantOption)
     .addHelpText('after', pointsHelp)
     .action((options: PointsOptions, command: Command) =>

@@ -8,10 +8,11 @@ import { StrataError } from '@strata/shared/errors.ts'
 import { decodeDocument } from '@strata/shared/format/document.ts'
 import { manifestName, packName, sessionEndName, sessionName, type SessionPlace } from '@strata/shared/format/names.ts'
 import { sessionType, type Session } from '@strata/shared/format/session.ts'
-import { sendingsPerSegmentMax } from '@strata/shared/limits.ts'
+import { pinLifeMs, sendingsPerSegmentMax } from '@strata/shared/limits.ts'
 import type { SessionInfo } from '@strata/shared/protocol/uplink.ts'
 import { isReadable, listPoints } from '@strata/shared/repository/points.ts'
 import { Repository } from '@strata/shared/repository/repository.ts'
+import { RetentionLedger, withGone, withMark } from '@strata/shared/repository/retention/ledger.ts'
 import type { ObjectStore } from '@strata/shared/store/object-store.ts'
 import { storeWith } from '@strata/shared/testing/store-with.ts'
 import { makeTestRepository, seededRandom, standingClock } from '@strata/shared/testing/test-repository.ts'
@@ -264,4 +265,52 @@ test('a segment may be handed over as often as an outage of Redis wants it, and 
   isAway = false
   for (let sent = 0; sent < sendingsPerSegmentMax; sent += 1) await assert.rejects(send(), { code: 'E_HANDOVER_LOST' })
   await assert.rejects(send(), { code: 'E_LIMIT' })
+})
+
+/** The points of a set of zeros: a full, and as many on it as are asked for. */
+async function makeZeroPoints({ sessions, session }: Bench, count: number): Promise<void> {
+  let info = session
+  for (let made = 0; made < count; made += 1) {
+    await sessions.finish(info, endOfZeroSession(info))
+    if (made + 1 < count) ({ info } = await sessions.open(zeroSession))
+  }
+}
+
+test('a differential whose full retention lets go begins a new chain, and says why', async (t) => {
+  const made = await bench(t, (commit) => commit)
+  const { sessions, repository, session } = made
+  await makeZeroPoints(made, 2)
+  const asked = { ...zeroSession, kind: 'differential' } as const
+  const before = await sessions.open(asked)
+  assert.deepEqual([before.info.kind, before.info.base?.sequence], ['differential', 1])
+  await sessions.abandon(before.info)
+  const ledger = new RetentionLedger(repository)
+  const dueAt = new Date(standingClock.nowMs() + pinLifeMs - 1).toISOString()
+  const mark = { since: dueAt, dueAt, why: 'test' }
+  await ledger.change(session.set, ({ state }) => ({ state: withMark(state, [1], mark), change: 'marked' }))
+  const { info } = await sessions.open(asked)
+  assert.deepEqual([info.kind, info.base, info.warnings.map(({ code }) => code)], ['full', null, ['W_FULL_RETIRED']])
+  const onNewest = await sessions.open(zeroSession)
+  assert.deepEqual([onNewest.info.kind, onNewest.info.base?.sequence], ['incremental', 2])
+})
+
+test('a full that goes while a differential is opened on it: the session is refused', async (t) => {
+  let isPlanned = false
+  const made = await bench(
+    t,
+    (commit) => commit,
+    (store) => ({
+      put: async (name, parts, options) => {
+        await store.put(name, parts, options)
+        if (!isPlanned || !name.endsWith('/open')) return
+        isPlanned = false
+        const ledger = new RetentionLedger(repository)
+        await ledger.change(session.set, ({ state }) => ({ state: withGone(state, [1]), change: 'gone' }))
+      },
+    }),
+  )
+  const { sessions, repository, session } = made
+  await makeZeroPoints(made, 2)
+  isPlanned = true
+  await assert.rejects(sessions.open({ ...zeroSession, kind: 'differential' }), { code: 'E_POINT_RETIRED' })
 })

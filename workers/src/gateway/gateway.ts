@@ -29,6 +29,7 @@ import { commitProgressSchema, type CommitProgress } from '@strata/shared/queue/
 import { readingBase } from '@strata/shared/repository/base-errors.ts'
 import { baseOf, latestSequence, readPoint } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
+import { requireThere } from '@strata/shared/repository/retention/pins.ts'
 import { requireSetName } from '@strata/shared/set-name.ts'
 import { asId, idBytes, idFromBytes, type ChainId, type SetId } from '@strata/shared/types.ts'
 import { findPublished, type CommitResult } from '../commit/commit-session.ts'
@@ -110,6 +111,10 @@ export class Gateway {
     } catch (error) {
       if (!hasCode(error, 'E_OBJECT_EXISTS')) throw error
       return this.infoOf(await this.find({ set, session }))
+    }
+    // From now on the session is a pin on its base. A prune may have been quicker.
+    if (plan.kind === 'differential' && plan.base !== null) {
+      await requireThere(repository, set, [plan.base.sequence])
     }
     return this.infoOf(this.#sessions.add(place, document, plan.map))
   }

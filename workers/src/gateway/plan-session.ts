@@ -5,6 +5,8 @@ import { readingBase } from '@strata/shared/repository/base-errors.ts'
 import { PointMap } from '@strata/shared/repository/point-map.ts'
 import { fullOf, latestPoint, latestSequenceFrom, type Point } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
+import { RetentionLedger } from '@strata/shared/repository/retention/ledger.ts'
+import { isThere } from '@strata/shared/repository/retention/pins.ts'
 import { describeNewDisks, judgeDisks } from './disk-rules.ts'
 
 /** What a session will be: which kind of point, on what base, with which blocks. */
@@ -38,6 +40,11 @@ export async function planSession(
   const verdict = judgeDisks(latest.manifest, request.disks)
   if (!verdict.continues) return newChain(request, sequence, [verdict.warning])
   const base = request.kind === 'differential' ? await readingBase(fullOf(repository, latest)) : latest
+  // The newest point never goes. Its full may: then it is as if the chain had none.
+  if (base !== latest && !(await canBePinned(repository, base))) {
+    const message = 'retention lets the full of the chain go, so a new chain begins'
+    return newChain(request, sequence, [{ code: 'W_FULL_RETIRED', message }])
+  }
   const map = await readingBase(PointMap.open(repository, base))
   if (map.root.keys.length >= chainPointsMax) {
     const message = `the chain has ${String(map.root.keys.length)} data keys, so a new one begins`
@@ -45,6 +52,11 @@ export async function planSession(
   }
   const kind = request.kind === 'differential' ? 'differential' : 'incremental'
   return { kind, base, map, sequence, disks: verdict.disks, warnings: verdict.warnings }
+}
+
+async function canBePinned(repository: Repository, { set, sequence }: Point): Promise<boolean> {
+  const { state } = await new RetentionLedger(repository).read(set)
+  return isThere(state, sequence, await repository.store.now())
 }
 
 function newChain(request: OpenRequest, sequence: number, warnings: readonly Warning[]): SessionPlan {

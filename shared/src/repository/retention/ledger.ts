@@ -2,10 +2,10 @@ import { isDeepStrictEqual } from 'node:util'
 import { StrataError } from '../../errors.ts'
 import { hasNumber, numbersIn, rangesOf } from '../../format/number-ranges.ts'
 import { retentionType, type Retention, type retentionSchema } from '../../format/retention.ts'
-import type { SetId } from '../../types.ts'
+import { asId, type SetId } from '../../types.ts'
 import { whileOthersAreFaster } from '../registry/change.ts'
 import { instant } from '../registry/registry.ts'
-import { VersionedDocuments, type Versioned } from '../registry/versioned.ts'
+import { isUsable, VersionedDocuments, type Versioned } from '../registry/versioned.ts'
 import type { Repository } from '../repository.ts'
 
 /** What a ledger says of a set; a change gives a new one. */
@@ -40,6 +40,16 @@ export class RetentionLedger {
   /** Where nothing was ever said: one request. Else a listing of the set's versions, and the newest of them. */
   async read(set: SetId): Promise<LedgerState> {
     return stateOf(await this.#documents.latest(set))
+  }
+
+  /** Of all sets of which anything was ever said; those that cannot be read are errors. One listing, a request each. */
+  async readAll(): Promise<Map<SetId, LedgerState>> {
+    const states = new Map<SetId, LedgerState>()
+    for await (const found of this.#documents.list()) {
+      if (!isUsable(found)) throw found.error
+      states.set(asId<SetId>(found.id), stateOf(found))
+    }
+    return states
   }
 
   /**

@@ -1,5 +1,7 @@
 import { StrataError } from '@strata/shared/errors.ts'
+import type { Manifest } from '@strata/shared/format/manifest.ts'
 import { isReadable, isVoid, listPoints, type PointEntry } from '@strata/shared/repository/points.ts'
+import { isGone, markOf, RetentionLedger, type RetentionState } from '@strata/shared/repository/retention/ledger.ts'
 import { requireSetName } from '@strata/shared/set-name.ts'
 import type { SetId } from '@strata/shared/types.ts'
 import { checkHistory, type HistoryDamage } from '../../maintain/verify/history.ts'
@@ -11,14 +13,16 @@ import { openGivenTenant } from '../unlock.ts'
 
 export interface PointsOptions {
   readonly set?: string
+  /** Also those that are gone. */
+  readonly all?: boolean
   readonly tenant?: string
 }
 
 /**
  * `changing`: kept although the source changed while it was read, as --allow-changing asks for. `void`: no point, and
- * only there because something is wrong with it, or with what comes before it.
+ * only there because something is wrong with it, or with what comes before it. `gone`: retention let it go.
  */
-type PointState = 'complete' | 'changing' | 'unreadable' | 'void'
+type PointState = 'complete' | 'changing' | 'unreadable' | 'void' | 'gone'
 
 /** One line of the answer. Of a point that cannot be read, and of a void, only its place is known. */
 interface ListedPoint {
@@ -28,6 +32,10 @@ interface ListedPoint {
   readonly chain: string | null
   readonly kind: string | null
   readonly createdAt: string | null
+  /** Of a synthetic full, the point that it is a copy of. */
+  readonly copyOf: string | null
+  /** Where retention is letting it go: from then on it may be gone. */
+  readonly goneFrom: string | null
   readonly disks: readonly { readonly name: string; readonly sizeBytes: number }[]
   readonly sizeBytes: number | null
   readonly changedBytes: number | null
@@ -48,6 +56,8 @@ export async function points(context: Context, options: PointsOptions): Promise<
   return await withStore(context, async (store) => {
     const { repository } = await openGivenTenant(context, store, options.tenant)
     const set = setName === undefined ? undefined : repository.setIdOf(setName)
+    const ledger = new RetentionLedger(repository)
+    const ledgers = set === undefined ? await ledger.readAll() : new Map([[set, await ledger.read(set)]])
     const bySet = new Map<SetId, PointEntry[]>()
     for await (const entry of listPoints(repository, set)) {
       stopIfInterrupted(context.signal)
@@ -55,7 +65,12 @@ export async function points(context: Context, options: PointsOptions): Promise<
       if (entries === undefined) bySet.set(entry.set, [entry])
       else entries.push(entry)
     }
-    const list = [...bySet.values()].flatMap((entries) => listSet(entries, setName))
+    const list = [...bySet].flatMap(([id, entries]) => {
+      const listed = listSet(entries, setName, ledgers.get(id)?.state)
+      return options.all === true
+        ? listed
+        : listed.filter(({ state, problems }) => state !== 'gone' || problems.length > 0)
+    })
     if (setName !== undefined && list.length === 0) {
       throw new StrataError('E_SET_UNKNOWN', `there is no point of a set '${setName}'`)
     }
@@ -65,7 +80,11 @@ export async function points(context: Context, options: PointsOptions): Promise<
   })
 }
 
-function listSet(entries: readonly PointEntry[], askedName: string | undefined): ListedPoint[] {
+function listSet(
+  entries: readonly PointEntry[],
+  askedName: string | undefined,
+  retention: RetentionState | undefined,
+): ListedPoint[] {
   const name = askedName ?? entries.find(isReadable)?.manifest.setName ?? null
   const history = checkHistory(entries)
   let before = 0
@@ -78,18 +97,26 @@ function listSet(entries: readonly PointEntry[], askedName: string | undefined):
     return listPoint(
       entry,
       name,
+      retention,
       problems.map(({ code, message }) => ({ code, message })),
     )
   })
 }
 
-function listPoint(entry: PointEntry, set: string | null, problems: readonly Problem[]): ListedPoint {
+function listPoint(
+  entry: PointEntry,
+  set: string | null,
+  retention: RetentionState | undefined,
+  problems: readonly Problem[],
+): ListedPoint {
   const { sequence } = entry
   if (!isReadable(entry)) {
     const unknown = {
       chain: null,
       kind: null,
       createdAt: null,
+      copyOf: null,
+      goneFrom: null,
       disks: [],
       sizeBytes: null,
       changedBytes: null,
@@ -105,13 +132,20 @@ function listPoint(entry: PointEntry, set: string | null, problems: readonly Pro
     chain: manifest.chain,
     kind: manifest.kind,
     createdAt: manifest.createdAt,
+    copyOf: manifest.copyOf?.point ?? null,
+    goneFrom: retention === undefined ? null : (markOf(retention, sequence)?.dueAt ?? null),
     disks: manifest.disks.map(({ name, sizeBytes }) => ({ name, sizeBytes })),
     sizeBytes: manifest.disks.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
     changedBytes: manifest.statistics.changedBytes,
     storedBytes: manifest.statistics.storedBytes,
-    state: manifest.consistency === 'changing' ? 'changing' : 'complete',
+    state: stateOf(manifest, retention),
     problems,
   }
+}
+
+function stateOf({ consistency, sequence }: Manifest, retention: RetentionState | undefined): PointState {
+  if (retention !== undefined && isGone(retention, sequence)) return 'gone'
+  return consistency === 'changing' ? 'changing' : 'complete'
 }
 
 /** A list with something wrong in it was told in full; now it is said that it is no clean one. */
@@ -137,12 +171,12 @@ function table(list: readonly ListedPoint[]): string[] {
   const rows = list.map((point) => [
     point.point?.slice(0, shownIdChars) ?? `number ${String(point.sequence)}`,
     point.set ?? '?',
-    point.kind ?? '?',
+    point.copyOf === null ? (point.kind ?? '?') : 'full, synthetic',
     point.createdAt === null ? '?' : formatInstant(point.createdAt),
     size(point.sizeBytes),
     size(point.changedBytes),
     size(point.storedBytes),
-    point.problems.length === 0 ? point.state : `${point.state} !`,
+    shownState(point),
   ])
   return tableLines(
     [
@@ -157,6 +191,11 @@ function table(list: readonly ListedPoint[]): string[] {
     ],
     rows,
   )
+}
+
+function shownState({ state, goneFrom, problems }: ListedPoint): string {
+  const going = goneFrom === null ? state : `${state}, goes ${formatInstant(goneFrom).slice(0, 'YYYY-MM-DD'.length)}`
+  return problems.length === 0 ? going : `${going} !`
 }
 
 function size(bytes: number | null): string {

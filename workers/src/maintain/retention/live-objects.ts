@@ -81,5 +81,5 @@ function placeIn(page: Page | undefined, entry: number): Place | undefined {
 }
 
 function isSame(a: Place, b: Place | undefined): boolean {
-  return b !== undefined && a.offset === b.offset && a.length === b.length && samePack(a.pack, b.pack)
+  return a.offset === b?.offset && a.length === b.length && samePack(a.pack, b.pack)
 }
