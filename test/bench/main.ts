@@ -19,10 +19,19 @@ import { profileCommands } from './parts/profile.ts'
 import { countRequests } from './parts/requests.ts'
 import { measureScaling } from './parts/scaling.ts'
 import { SpeedMeasurement } from './parts/speed.ts'
+import { measureSynth } from './parts/synth.ts'
 import { measureUneven } from './parts/uneven.ts'
 import { measureUpload } from './parts/upload.ts'
 import { markdownReport, terminalReport } from './report.ts'
-import type { BenchResults, FleetResult, MemoryResult, ScalingResult, UnevenResult, UploadResult } from './results.ts'
+import type {
+  BenchResults,
+  FleetResult,
+  MemoryResult,
+  ScalingResult,
+  SynthResult,
+  UnevenResult,
+  UploadResult,
+} from './results.ts'
 import { judge } from './targets.ts'
 
 const MiB = 1024 ** 2
@@ -58,6 +67,7 @@ class Bench {
     const uneven = await this.#part('uneven', () => this.#uneven())
     const upload = await this.#part('upload', () => this.#upload())
     const scaling = (await this.#part('scaling', () => this.#scaling())) ?? []
+    const synth = (await this.#part('synth', () => this.#synth())) ?? []
     const failures = this.#failures
     const image =
       this.#image === undefined ? null : { sizeBytes: this.#image.sizeBytes, dataBytes: this.#image.dataBytes }
@@ -77,6 +87,7 @@ class Bench {
       uneven,
       upload,
       scaling,
+      synth,
       failures,
     }
     return { ...measured, targets: judge(measured) }
@@ -120,6 +131,21 @@ class Bench {
   #scaling(): Promise<ScalingResult[]> {
     const diskBytes = this.#options.quick ? 16 * MiB : 128 * MiB
     return measureScaling(this.#path('scaling'), { diskBytes }, this.#signal)
+  }
+
+  async #synth(): Promise<SynthResult[]> {
+    const image = await this.#machineImage()
+    if (!this.#options.withS3) return await measureSynth(this.#directory, image, null, this.#signal)
+    const inS3 = await this.#imageForS3(GiB)
+    const results = await measureSynth(this.#directory, image, inS3, this.#signal)
+    await rm(inS3.path)
+    return results
+  }
+
+  /** The objects lie in memory, so a part of the data must do. */
+  #imageForS3(filesBytesMax: number): Promise<BenchImage> {
+    const filesBytes = Math.min(this.#options.filesBytes, filesBytesMax)
+    return buildMachineImage('for S3', this.#path('s3.img'), 2 * filesBytesMax, filesBytes)
   }
 
   async #latency(): Promise<LatencyResults> {
@@ -174,9 +200,7 @@ class Bench {
   async #requests(): Promise<BenchResults['requests']> {
     if (!this.#options.parts.has('requests')) return []
     say('requests to S3')
-    // The objects lie in memory, so a part of the data must do.
-    const filesBytes = Math.min(this.#options.filesBytes, 2 * GiB)
-    const image = await buildMachineImage('for S3', this.#path('s3.img'), 4 * GiB, filesBytes)
+    const image = await this.#imageForS3(2 * GiB)
     const results = await countRequests(this.#path('s3'), image, this.#signal)
     await rm(image.path)
     return results

@@ -7,6 +7,7 @@ export const partNames = [
   'points',
   'small',
   'memory',
+  'synth',
   'requests',
   'profile',
   ...serviceParts,
@@ -23,6 +24,7 @@ export interface BenchOptions {
   readonly outDirectory: string
   readonly workDirectory: string | undefined
   readonly keep: boolean
+  readonly withS3: boolean
   readonly help: boolean
 }
 
@@ -41,16 +43,16 @@ How, and what the figures mean: docs/benchmarks.md.
 
   --quick         1 GiB of data and one run of everything: to see that it works; its figures say little
   --runs N        repetitions; the medians count (default: ${String(runsFull)}, with --quick ${String(runsQuick)})
-  --only PART,…   of: ${partNames.slice(0, 9).join(', ')},
-                  ${partNames.slice(9).join(', ')};
+  --only PART,…   of: ${partNames.slice(0, 10).join(', ')},
+                  ${partNames.slice(10).join(', ')};
                   service stands for ${serviceParts.join(', ')}
                   (full: full backup, rescan: of an unchanged disk, changed: incremental after 2 % changed,
                   points: strata points, small: an unchanged 100 MiB image, memory: peaks on three images,
-                  requests: to an S3 store, profile: where the CPU time goes,
+                  synth: a full out of what is stored, requests: to an S3 store, profile: where the CPU time goes,
                   fleet: small backups of many endpoints by way of a service, uneven: small ones beside a tenant
                   that sends without pause, upload: a full through the gateway, scaling: two workers for one)
   --skip PART,…   all of the usual parts but these
-  --with-s3       also count requests on S3, and scaling; starts a Ceph RGW that keeps everything in memory
+  --with-s3       also count requests on S3, and scaling, and synth there; starts a Ceph RGW that keeps everything in memory
   --profile       also take CPU profiles of a full backup and a restore
   --data SIZE     programs and libraries in the image, such as 3G (default: 5.2G, with --quick 1G)
   --out DIR       where results go (default: bench-results)
@@ -90,6 +92,7 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions {
     outDirectory: values.out,
     workDirectory: values.work,
     keep,
+    withS3: values['with-s3'],
     help,
   }
 }

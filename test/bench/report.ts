@@ -4,6 +4,7 @@ import { stepTitles } from './contestants/contestant.ts'
 import type { ProfileSummary } from './parts/profile.ts'
 import type { BenchResults, MemoryResult, RequestsResult, SpeedResult } from './results.ts'
 import { right, type Section } from './section.ts'
+import { chainSections } from './chain-report.ts'
 import { serviceSections } from './service-report.ts'
 import { median } from './statistics.ts'
 
@@ -31,6 +32,7 @@ function sections(results: BenchResults): Section[] {
     latencySection(results),
     memorySection(results.memory),
     requestsSection(results.requests),
+    ...chainSections(results),
     ...serviceSections(results),
   ]
     .concat(results.profile.map(profileSection), targetsSection(results))

@@ -23,6 +23,7 @@ export interface BenchResults {
   readonly uneven: UnevenResult | null
   readonly upload: UploadResult | null
   readonly scaling: readonly ScalingResult[]
+  readonly synth: readonly SynthResult[]
   /** Parts that could not be measured, and why. */
   readonly failures: readonly string[]
   readonly targets: readonly Target[]
@@ -116,6 +117,18 @@ export interface ScalingResult {
   /** From their start to the last point. */
   readonly seconds: number
   readonly serviceCpuSeconds: number
+}
+
+/** A synthetic full beside a full from the endpoint. */
+export interface SynthResult {
+  readonly store: string
+  /** Of the blocks of the full before, how many were changed since. */
+  readonly deadShare: number
+  readonly fullSeconds: number
+  readonly seconds: number
+  readonly serverSideBytes: number
+  readonly workerBytes: number
+  readonly requests: StoreTotals
 }
 
 /** Something to reach, and whether it was. */

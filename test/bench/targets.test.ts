@@ -20,6 +20,7 @@ function measured(parts: Partial<BenchResults>): Omit<BenchResults, 'targets'> {
     uneven: null,
     upload: null,
     scaling: [],
+  synth: [],
     failures: [],
     ...parts,
   }

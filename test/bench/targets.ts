@@ -1,5 +1,5 @@
 import type { Step } from './contestants/contestant.ts'
-import type { BenchResults, MemoryResult, SpeedResult, Target, UnevenResult } from './results.ts'
+import type { BenchResults, MemoryResult, SpeedResult, SynthResult, Target, UnevenResult } from './results.ts'
 import { median } from './statistics.ts'
 
 type Measured = Omit<BenchResults, 'targets'>
@@ -18,6 +18,10 @@ const agentBytesMax = 200 * MiB
 const workerBytesMax = 600 * MiB
 const requestsPerGiBMax = 80
 const besideTimesMax = 2
+/** With so much of the old chain dead the targets for synthetic fulls hold. */
+const synthDeadShare = 0.01
+const synthTimesMin = 5
+const synthWorkerShareMax = 0.1
 
 /** Every target whose figures were measured. */
 export function judge(results: Measured): Target[] {
@@ -32,6 +36,26 @@ export function judge(results: Measured): Target[] {
     ...results.memory.flatMap(memoryTargets),
     ...results.requests.flatMap(requestTargets),
     ...(results.uneven === null ? [] : [besideTarget(results.uneven)]),
+    ...results.synth.filter(({ deadShare }) => deadShare === synthDeadShare).flatMap(synthTargets),
+  ]
+}
+
+function synthTargets({ store, fullSeconds, seconds, serverSideBytes, workerBytes }: SynthResult): Target[] {
+  const times = fullSeconds / seconds
+  const share = workerBytes / (serverSideBytes + workerBytes)
+  return [
+    {
+      title: `synthetic full compared with a full from the endpoint, ${store}`,
+      wanted: `≥ ${synthTimesMin.toFixed(1)}×`,
+      measured: `${times.toFixed(2)}×`,
+      met: times >= synthTimesMin,
+    },
+    {
+      title: `of a synthetic full through the worker, ${store}`,
+      wanted: `≤ ${(100 * synthWorkerShareMax).toFixed(0)} %`,
+      measured: `${(100 * share).toFixed(2)} %`,
+      met: share <= synthWorkerShareMax,
+    },
   ]
 }
 
