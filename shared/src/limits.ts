@@ -174,6 +174,13 @@ export const sourceEndsKeptMax = 1024
 /** How often a synthetic full goes on because a backup was quicker. */
 export const copyPassesMax = 16
 
+// ── catalogue ──────────────────────────────────────────────────────────────────────────────────────────────────────
+/** Numbers of one segment, level by level: each level joins as many segments of the one before. */
+export const catalogGroups: readonly number[] = [16, 256]
+/** A manifest with more is read by itself: one with many warnings, or dozens of disks. */
+export const catalogEntryBytesMax = 64 * KiB
+export const catalogSegmentBytesMax = 32 * MiB
+
 // ── retention (docs/decisions/0021) ────────────────────────────────────────────────────────────────────────────────
 /** A reader's pin counts for this long, and is renewed while it is needed. */
 export const pinLifeMs = 6 * 3600_000

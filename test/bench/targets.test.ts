@@ -20,7 +20,7 @@ function measured(parts: Partial<BenchResults>): Omit<BenchResults, 'targets'> {
     uneven: null,
     upload: null,
     scaling: [],
-  synth: [],
+    synth: [],
     failures: [],
     ...parts,
   }

@@ -28,6 +28,7 @@ export const boxKinds = {
   session: 6,
   sessionEnd: 7,
   registry: 8,
+  catalog: 9,
 } as const
 export type BoxKind = (typeof boxKinds)[keyof typeof boxKinds]
 

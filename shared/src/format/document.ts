@@ -67,15 +67,20 @@ function openDocument(kind: BoxKind, name: string, bytes: Uint8Array, keys: Inde
 type PlainType<S extends Schema> = Pick<DocumentType<S>, 'title' | 'version' | 'schema'>
 
 /** Reads and checks a document's JSON; also for documents that are not sealed. */
-export function parseDocument<S extends Schema>(type: PlainType<S>, name: string, text: Uint8Array): Fitting<S> {
-  return fitting(type, name, parseJson(name, text))
+export function parseDocument<S extends Schema>(
+  type: PlainType<S>,
+  name: string,
+  text: Uint8Array,
+  bytesMax: number = documentBytesMax,
+): Fitting<S> {
+  return fitting(type, name, parseJson(name, text, bytesMax))
 }
 
-function parseJson(name: string, text: Uint8Array): unknown {
-  if (text.length > documentBytesMax) {
+function parseJson(name: string, text: Uint8Array, bytesMax = documentBytesMax): unknown {
+  if (text.length > bytesMax) {
     throw new StrataError(
       'E_LIMIT',
-      `${name}: a document of ${String(text.length)} bytes; at most ${String(documentBytesMax)} fit`,
+      `${name}: a document of ${String(text.length)} bytes; at most ${String(bytesMax)} fit`,
     )
   }
   // Else two texts that differ in their broken places would be one.

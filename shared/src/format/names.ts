@@ -1,5 +1,11 @@
 import { invariant } from '../errors.ts'
-import { pagePackBytesMax, pointsPerSetMax, registryVersionsMax, segmentsPerSessionMax } from '../limits.ts'
+import {
+  catalogGroups,
+  pagePackBytesMax,
+  pointsPerSetMax,
+  registryVersionsMax,
+  segmentsPerSessionMax,
+} from '../limits.ts'
 import {
   asId,
   idBytes,
@@ -78,6 +84,34 @@ export function manifestPlaceOf(tenant: TenantId, name: string): { set: SetId; s
   if (set === undefined) return undefined
   const sequence = /^\/((?!0{10})[0-9]{10})$/.exec(name.slice(prefix.length + set.length))?.[1]
   return sequence === undefined ? undefined : { set, sequence: Number(sequence) }
+}
+
+/** Segments of the catalogues of all sets. */
+export function tenantCatalogPrefix(tenant: TenantId): string {
+  return `${tenantPrefix(tenant)}catalog/`
+}
+
+export function catalogPrefix(place: SetPlace): string {
+  return `${tenantCatalogPrefix(place.tenant)}${place.set}/`
+}
+
+/** @param level index of `catalogGroups`; `last`: the highest number of the group */
+export function catalogName(place: SetPlace, level: number, last: number): string {
+  return `${catalogPrefix(place)}${String(level)}-${padded(last, sequenceDigits)}`
+}
+
+/** Set, level and last number of a segment of a catalogue, by its name; undefined for whatever else may lie there. */
+export function catalogPlaceOf(
+  tenant: TenantId,
+  name: string,
+): { set: SetId; level: number; last: number } | undefined {
+  const prefix = tenantCatalogPrefix(tenant)
+  const set = idBelow<SetId>(prefix, name)
+  if (set === undefined) return undefined
+  const [, level, last] = /^\/([0-9])-((?!0{10})[0-9]{10})$/.exec(name.slice(prefix.length + set.length)) ?? []
+  const size = catalogGroups[Number(level)]
+  if (size === undefined || Number(last) % size !== 0) return undefined
+  return { set, level: Number(level), last: Number(last) }
 }
 
 /** Documents of the sessions of all sets: one listing finds every session of a tenant that is not cleared away. */

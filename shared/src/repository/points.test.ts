@@ -14,9 +14,9 @@ import { storeRequestsInFlightMax } from '../limits.ts'
 import { openDirectoryStore } from '../store/directory.ts'
 import { storeWith } from '../testing/store-with.ts'
 import { makeTestRepository } from '../testing/test-repository.ts'
+import { findPoint } from './find-point.ts'
 import {
   baseOf,
-  findPoint,
   fullOf,
   isReadable,
   isUnreadable,

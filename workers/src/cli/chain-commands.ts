@@ -1,9 +1,10 @@
 import { Option, type Command } from 'commander'
 import { tenantOption, type Run } from './command.ts'
+import type { CatalogOptions } from './commands/catalog.ts'
 import type { HoldOptions } from './commands/hold.ts'
 import type { PruneCommandOptions } from './commands/prune.ts'
 import type { SynthOptions } from './commands/synth.ts'
-import { holdHelp, pruneHelp, synthHelp } from './help-chains.ts'
+import { catalogHelp, holdHelp, pruneHelp, synthHelp } from './help-chains.ts'
 
 /** The commands that keep chains in order. */
 export function addChainCommands(program: Command, run: Run): void {
@@ -14,6 +15,24 @@ export function addChainCommands(program: Command, run: Run): void {
     .description('keep points whatever the policy says')
     .addHelpText('after', holdHelp)
   addHoldCommands(hold, run)
+  addCatalog(program, run)
+}
+
+function addCatalog(program: Command, run: Run): void {
+  program
+    .command('catalog')
+    .description('the catalogue of the points: a copy of what their manifests say')
+    .addHelpText('after', catalogHelp)
+    .command('rebuild')
+    .description('make up for what it does not have')
+    .option(...tenantOption)
+    .addHelpText('after', catalogHelp)
+    .action((options: CatalogOptions, command: Command) =>
+      run(command, async (context) => {
+        const { catalogRebuild } = await import('./commands/catalog.ts')
+        return await catalogRebuild(context, options)
+      }),
+    )
 }
 
 function addSynth(program: Command, run: Run): void {

@@ -52,3 +52,16 @@ Examples:
   strata hold remove --set web-1
 ${environmentHelp}
 ${exitCodeHelp}`
+
+export const catalogHelp = `
+The points of a tenant are known from their manifests, one object each. Every
+16 and every 256 numbers of a set there is one object more that tells of all
+of them, so that thousands of points are listed for few requests. Backups
+write it as they go. Without it everything works, and takes longer; rebuild
+makes what is missing, also in repositories from before there was any.
+
+Examples:
+  strata catalog rebuild
+  strata catalog rebuild --json | jq .written
+${environmentHelp}
+${exitCodeHelp}`

@@ -81,6 +81,7 @@ test('every command has help with examples and exit codes; only what there is is
     'synth',
     'prune',
     'hold',
+    'catalog',
     'token',
     'policy',
     'endpoint',
@@ -90,6 +91,7 @@ test('every command has help with examples and exit codes; only what there is is
   ])
   const subcommands = [
     ...['add', 'remove', 'list'].map((name) => `hold ${name}`),
+    'catalog rebuild',
     ...['create', 'list', 'revoke'].map((name) => `token ${name}`),
     ...['list', 'show', 'revoke'].map((name) => `endpoint ${name}`),
     ...['apply', 'show', 'explain'].map((name) => `policy ${name}`),

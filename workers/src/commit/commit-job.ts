@@ -3,6 +3,7 @@ import type { Warning } from '@strata/shared/format/manifest.ts'
 import { sessionEndName, sessionName } from '@strata/shared/format/names.ts'
 import type { CommitJob, CommitJobResult } from '@strata/shared/queue/commit-job.ts'
 import type { StagedJob } from '@strata/shared/queue/ingest-job.ts'
+import { writeSegmentsEndingAt } from '@strata/shared/repository/catalog/write-catalog.ts'
 import { latestSequence } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { stagedSegmentOf, stagedSessionPrefix } from '@strata/shared/staging/names.ts'
@@ -28,7 +29,9 @@ export async function runCommit(
   const set = asId<SetId>(job.set)
   const session = asId<SessionId>(job.session)
   const { manifest } = await commitStaged(repository, job, staged)
-  return { sequence: manifest.sequence, warnings: await clearAway(repository, set, session) }
+  const { sequence } = manifest
+  const warnings = [...(await catalogue(repository, set, sequence)), ...(await clearAway(repository, set, session))]
+  return { sequence, warnings }
 }
 
 async function commitStaged(repository: Repository, job: CommitJob, staged: Staged | undefined): Promise<CommitResult> {
@@ -77,6 +80,16 @@ async function requireNotStaged({ staging, give }: Staged, job: CommitJob, missi
   if (missing.length === 0 || missing.some((segment) => !found.has(segment))) return
   const message = `${String(missing.length)} segments are staged and not packed yet`
   throw new StrataError('E_SEGMENTS_PENDING', message, { details: { count: missing.length } })
+}
+
+/** The point is there: without its part of the catalogue a list of points takes a few requests more. */
+async function catalogue(repository: Repository, set: SetId, sequence: number): Promise<Warning[]> {
+  try {
+    await writeSegmentsEndingAt(repository, set, sequence)
+    return []
+  } catch (error) {
+    return [{ code: 'W_CATALOG', message: `the catalogue was not brought up to date: ${toStrataError(error).message}` }]
+  }
 }
 
 /** The point is there: what cannot be cleared away now is in nobody's way. */

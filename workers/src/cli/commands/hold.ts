@@ -1,5 +1,6 @@
 import { StrataError } from '@strata/shared/errors.ts'
-import { findPoint, pointId } from '@strata/shared/repository/points.ts'
+import { findPoint } from '@strata/shared/repository/find-point.ts'
+import { pointId } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import {
   isGone,

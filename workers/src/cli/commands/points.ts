@@ -1,6 +1,7 @@
 import { StrataError } from '@strata/shared/errors.ts'
 import type { Manifest } from '@strata/shared/format/manifest.ts'
-import { isReadable, isVoid, listPoints, type PointEntry } from '@strata/shared/repository/points.ts'
+import { listCatalogued } from '@strata/shared/repository/catalog/read-catalog.ts'
+import { isReadable, isVoid, type PointEntry } from '@strata/shared/repository/points.ts'
 import { isGone, markOf, RetentionLedger, type RetentionState } from '@strata/shared/repository/retention/ledger.ts'
 import { requireSetName } from '@strata/shared/set-name.ts'
 import type { SetId } from '@strata/shared/types.ts'
@@ -59,7 +60,7 @@ export async function points(context: Context, options: PointsOptions): Promise<
     const ledger = new RetentionLedger(repository)
     const ledgers = set === undefined ? await ledger.readAll() : new Map([[set, await ledger.read(set)]])
     const bySet = new Map<SetId, PointEntry[]>()
-    for await (const entry of listPoints(repository, set)) {
+    for await (const entry of listCatalogued(repository, set)) {
       stopIfInterrupted(context.signal)
       const entries = bySet.get(entry.set)
       if (entries === undefined) bySet.set(entry.set, [entry])

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { findPoint } from '@strata/shared/repository/points.ts'
+import { findPoint } from '@strata/shared/repository/find-point.ts'
 import { withPin } from '@strata/shared/repository/retention/pins.ts'
 import { createStoreMetrics, type StoreTotals } from '@strata/shared/store/decorators/metrics.ts'
 import type { ObjectStore } from '@strata/shared/store/object-store.ts'

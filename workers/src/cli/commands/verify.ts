@@ -1,5 +1,5 @@
 import { StrataError } from '@strata/shared/errors.ts'
-import { findPoint } from '@strata/shared/repository/points.ts'
+import { findPoint } from '@strata/shared/repository/find-point.ts'
 import { createStoreMetrics, type StoreTotals } from '@strata/shared/store/decorators/metrics.ts'
 import type { ObjectStore } from '@strata/shared/store/object-store.ts'
 import { verifyPoints, type PointVerification, type VerifyResult } from '../../maintain/verify/verify-points.ts'

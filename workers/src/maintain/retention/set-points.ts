@@ -1,6 +1,7 @@
 import type { StrataError } from '@strata/shared/errors.ts'
 import type { RetainedPoint } from '@strata/shared/policy/retention.ts'
-import { isReadable, isVoid, listPoints, momentOf, pointId, type Point } from '@strata/shared/repository/points.ts'
+import { listCatalogued } from '@strata/shared/repository/catalog/read-catalog.ts'
+import { isReadable, isVoid, momentOf, pointId, type Point } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import type { SetId } from '@strata/shared/types.ts'
 
@@ -23,7 +24,7 @@ export interface SetPoints {
   readonly setName: string | undefined
 }
 
-/** One LIST, and one GET for each number of the set. */
+/** Two listings, and few requests more: the catalogue tells of most numbers. */
 export async function readSetPoints(
   repository: Repository,
   set: SetId,
@@ -33,7 +34,7 @@ export async function readSetPoints(
   const unreadable: SetPoints['unreadable'][number][] = []
   const voids: number[] = []
   let setName: string | undefined
-  for await (const entry of listPoints(repository, set)) {
+  for await (const entry of listCatalogued(repository, set)) {
     onEntry()
     if (isReadable(entry)) {
       points.push(setPoint(entry))
