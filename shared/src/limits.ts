@@ -187,6 +187,9 @@ export const pinLifeMs = 6 * 3600_000
 export const pinRenewalMs = 3600_000
 /** What is tagged as retired is deleted after this, as near as the rules of a store come to it. */
 export const retiredLifeMs = 24 * 3600_000
+/** How often a service looks for sets whose turn it is, and how long a turn lasts: a little less than a day. */
+export const chainsLookIntervalMs = 10 * 60_000
+export const chainTurnLifeMs = 20 * 3600_000
 /** What a ledger has room for. Each is far more than a policy brings about. */
 export const retentionRangesMax = 20_000
 export const retentionMarksMax = 1000

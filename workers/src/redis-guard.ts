@@ -74,6 +74,15 @@ export class RedisGuard {
     return (await this.whileConnected(this.#client.set(`${prefix}:mark`, '', 'NX'))) !== null
   }
 
+  /** True: nobody has taken it in the last `lifeMs`, and now this process has. */
+  async take(key: string, lifeMs: number): Promise<boolean> {
+    return (await this.whileConnected(this.#client.set(key, '', 'PX', lifeMs, 'NX'))) !== null
+  }
+
+  async giveUp(key: string): Promise<void> {
+    await this.whileConnected(this.#client.del(key))
+  }
+
   /** Once the queues are gone. */
   async giveBack(): Promise<void> {
     clearInterval(this.#beats)

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Clock, RandomBytes } from '@strata/shared/clock.ts'
 import { invariant, type StrataError } from '@strata/shared/errors.ts'
 import type { Warning } from '@strata/shared/format/manifest.ts'
-import { commitsAtOnceMax, serviceCloseMsMax } from '@strata/shared/limits.ts'
+import { chainTurnLifeMs, commitsAtOnceMax, serviceCloseMsMax } from '@strata/shared/limits.ts'
 import type { StagedJob } from '@strata/shared/queue/ingest-job.ts'
 import { createHandOver, type HandOver } from '@strata/shared/spool/hand-over.ts'
 import type { StagingArea } from '@strata/shared/staging/staging-area.ts'
@@ -12,11 +12,12 @@ import type { RetryObserver } from '@strata/shared/store/decorators/retry.ts'
 import type { ObjectStore } from '@strata/shared/store/object-store.ts'
 import type { StoreObserver } from '@strata/shared/store/store-requests.ts'
 import { openStore } from '@strata/shared/store/open-store.ts'
-import type { TenantId } from '@strata/shared/types.ts'
+import type { SetId, TenantId } from '@strata/shared/types.ts'
 import { endsWithin } from './ends-within.ts'
 import { Gateway } from './gateway/gateway.ts'
 import { JobQueues } from './gateway/job-queues.ts'
 import { JobWorkers, type JobWorkersOptions } from './job-workers.ts'
+import { ChainKeeper } from './maintain/chains/chain-keeper.ts'
 import { Maintenance } from './maintain/maintenance.ts'
 import { BackgroundSweep } from './maintain/sweep/background-sweep.ts'
 import { removeLeftQueues, type QueuePlace, type QueuePlaces } from './queue-place.ts'
@@ -105,6 +106,14 @@ export async function startService(options: ServiceOptions): Promise<Service> {
             signal,
             onNote,
           }),
+          new ChainKeeper({
+            repositories: () => tenants.all,
+            takeTurn: (tenant, set) => guard.take(turnKey(places, tenant, set), chainTurnLifeMs),
+            giveTurnBack: (tenant, set) => guard.giveUp(turnKey(places, tenant, set)),
+            clock,
+            signal,
+            onNote,
+          }),
         ]
       : []
   const gateways = new Map<TenantId, Gateway>()
@@ -143,6 +152,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       await endsWithin(clock, serviceCloseMsMax, closing)
     },
   }
+}
+
+function turnKey({ shared }: QueuePlaces, tenant: TenantId, set: SetId): string {
+  return `${shared.prefix}:turn:${tenant}:${set}`
 }
 
 async function openMeasured(options: ServiceOptions, onRequest: StoreObserver): Promise<ObjectStore> {

@@ -1,0 +1,41 @@
+import type { ChainRules } from '@strata/shared/policy/keeping-members.ts'
+import type { SetPoint } from '../retention/set-points.ts'
+
+/** Why a chain is to end, and a synthetic full to begin the next one. Pure. */
+export type ChainEnd = 'length' | 'age' | 'dead share'
+
+export interface ChainFacts {
+  /** Points of the newest chain that are not gone, by number; and all of it, those that are gone as well. */
+  readonly there: readonly SetPoint[]
+  readonly all: readonly SetPoint[]
+}
+
+/** The chain of the newest point. undefined: the set has no point, or the chain is one full and nothing else. */
+export function newestChain(points: readonly SetPoint[], isGone: (sequence: number) => boolean): ChainFacts | undefined {
+  const newest = points.at(-1)
+  const all = points.filter(({ chain }) => chain === newest?.chain)
+  if (all.length < 2) return undefined
+  return { all, there: all.filter(({ sequence }) => !isGone(sequence)) }
+}
+
+/** What can be told without looking at the chain's maps. */
+export function chainEnd({ all }: ChainFacts, rules: ChainRules, nowMs: number): Exclude<ChainEnd, 'dead share'> | undefined {
+  if (all.length >= rules.pointsMax) return 'length'
+  const [first] = all
+  return first !== undefined && nowMs - Date.parse(first.createdAt) > rules.ageMsMax ? 'age' : undefined
+}
+
+/**
+ * Whether so much can be dead that it is worth to look: what was stored after the full replaces no more than it has itself,
+ * and each byte of it has made one dead at most.
+ */
+export function mayBeDead({ all }: ChainFacts, { deadPercentMax }: ChainRules): boolean {
+  const storedBytes = all.reduce((sum, point) => sum + point.storedBytes, 0)
+  const laterBytes = storedBytes - (all[0]?.storedBytes ?? 0)
+  return 100 * laterBytes > deadPercentMax * storedBytes
+}
+
+export function isTooDead({ all }: ChainFacts, { deadPercentMax }: ChainRules, liveBytes: number): boolean {
+  const storedBytes = all.reduce((sum, point) => sum + point.storedBytes, 0)
+  return 100 * (storedBytes - liveBytes) > deadPercentMax * storedBytes
+}
