@@ -134,7 +134,8 @@ async function runKeeper({ machine, clock }: Scene, turns: Map<string, number>, 
       return Promise.resolve()
     },
     clock: {
-      ...clock,
+      nowMs: clock.nowMs,
+      monotonicMs: clock.monotonicMs,
       sleep: (ms, signal) => {
         looked.resolve(undefined)
         return clock.sleep(ms, signal)
