@@ -96,7 +96,7 @@ export const errorCatalogue = {
 
   // keys
   E_KEY_MISSING: permanent(
-    'Give the passphrase in STRATA_PASSPHRASE, or the key file with --key-file or STRATA_KEY_FILE; without either, nothing can be opened.',
+    'Give the passphrase in STRATA_PASSPHRASE, the key file with --key-file or STRATA_KEY_FILE, or the key of a recovery sheet with --recovery-key; without any of them, nothing can be opened.',
   ),
   E_KEY_WRONG: permanent(
     "The passphrase or key file does not open this tenant's key. Try the right one; nothing was changed.",
@@ -105,9 +105,25 @@ export const errorCatalogue = {
     'The keyring belongs to another tenant or repository. Point STRATA_KEYRING at the right one.',
   ),
   E_KEY_FILE_EXISTS: permanent('A key file is never overwritten. Use it as it is, or give another path.'),
+  E_KEY_LAST: permanent(
+    'The last way to open the tenant stays. Add another one first: strata key passphrase, or strata key add.',
+  ),
+  E_KEY_DENIED: permanent(
+    'Have the permission that the message names granted to whoever runs this, then run it again.',
+  ),
+  E_KEY_PROVIDER: permanent(
+    'The message has the words of the service. See there what became of the key: disabled, deleted, or of another kind.',
+  ),
+  E_KEY_PROVIDER_AWAY: transient(
+    'The service that keeps the key did not answer, or asks for fewer requests. Run the command again later.',
+  ),
+  E_RECOVERY_KEY: permanent('The message names the lines that are not as they were printed. Type those again.'),
   E_KEYRING_MISSING: permanent('Run strata init first, or point STRATA_KEYRING at the keyring it wrote.'),
   E_KEYRING_DAMAGED: permanent(
     'Remove the keyring file; the next command that knows the passphrase writes it anew from the store.',
+  ),
+  E_KEYRING_BEHIND: permanent(
+    "The tenant's keys were rotated after this keyring was written. Copy the keyring from a machine that has the new one and restart what serves with it, or run a command that needs the secret here, such as strata key show.",
   ),
   E_KEY_EXHAUSTED: permanent('A data key has sealed as many records as is safe. Start a new session.'),
 

@@ -29,8 +29,8 @@ export const packTailBytesKeptMax = 64 * MiB
 export const footerGuessBytes = 64 * KiB
 export const documentBytesMax = 4 * MiB
 export const repositoryDocumentBytesMax = 4 * KiB
-/** More than every index key and wrap that a tenant can have. */
-export const tenantKeysBytesMax = 256 * KiB
+/** More than every key and wrap that a tenant can have. */
+export const tenantKeysBytesMax = 512 * KiB
 export const rootBytesMax = 16 * MiB
 /** Data keys in a root: one for each worker process that stored records for a session of the chain. */
 export const keysPerRootMax = 2048
@@ -82,6 +82,11 @@ export const passphraseBytesMax = 4096
 export const derivedKeysCachedMax = 64
 export const indexKeyGenerationsMax = 1024
 export const privateKeyWrapsMax = 16
+/** Key pairs of a tenant that were replaced: a rotation a month for twenty years. */
+export const formerKeysMax = 255
+/** The full name of a provider's key, and what the provider makes of 32 bytes: some 180 with AWS KMS, 512 with RSA 4096. */
+export const providerKeyCharsMax = 512
+export const providerWrappedBytesMax = 1024
 /** scrypt's N, memory (128 × N × r) and p that a keys document may ask of us. */
 export const scryptCostMax = 2 ** 20
 export const scryptMemoryBytesMax = 256 * MiB
@@ -571,6 +576,7 @@ invariant(
   repositoryDocumentBytesMax <= documentBytesMax && tenantKeysBytesMax <= documentBytesMax,
   'what is read as an object can be read as a document',
 )
+invariant(formerKeysMax < indexKeyGenerationsMax, 'each rotation has a generation of the index key')
 invariant(pagePackBytesMax < packBytesMax, 'offsets in a page pack fit 32 bits')
 invariant(2 * endpointNameCharsMax <= nameCharsMax, "an endpoint's name leaves room for that of its sets")
 invariant(registryDocumentBytesMax <= documentBytesMax, "a registry's document is a document")

@@ -71,10 +71,10 @@ export interface ServiceOptions {
  * queues, and where there is one a staging area.
  */
 export async function startService(options: ServiceOptions): Promise<Service> {
-  const { isAlone, staging, clock, random, onNote, signal, roles, threads, onIngested } = options
+  const { isAlone, staging, clock, random, onNote, onWarning, signal, roles, threads, onIngested } = options
   const metrics = createStoreMetrics()
   const [store] = await Promise.all([openMeasured(options, metrics.onRequest), prepareRedis(options)])
-  const tenants = await Tenants.open({ store, keyringPath: options.keyringPath, clock, random })
+  const tenants = await Tenants.open({ store, keyringPath: options.keyringPath, clock, random, onWarning })
   await probeCreateIfAbsent(store, random)
   const handOver = await createHandOver(options.handOverDirectory)
   const places = placesOf(options, tenants)

@@ -3,11 +3,13 @@ import { join } from 'node:path'
 import type { Clock, RandomBytes } from '@strata/shared/clock.ts'
 import { hasCode, StrataError, systemErrorCode } from '@strata/shared/errors.ts'
 import { equalBytes } from '@strata/shared/format/bytes.ts'
+import type { Warning } from '@strata/shared/format/manifest.ts'
 import { readKeyring, type Keyring } from '@strata/shared/keys/keyring.ts'
+import { formerKeysOf } from '@strata/shared/keys/tenant-document.ts'
 import { openTenantName } from '@strata/shared/keys/tenant-keys.ts'
 import { keyringsLookedForIntervalMs } from '@strata/shared/limits.ts'
 import { openRepository, type Repository } from '@strata/shared/repository/repository.ts'
-import { readTenantKeys } from '@strata/shared/repository/unlock.ts'
+import { readTenantKeys } from '@strata/shared/repository/keys-document.ts'
 import type { ObjectStore } from '@strata/shared/store/object-store.ts'
 import type { TenantId } from '@strata/shared/types.ts'
 
@@ -17,6 +19,8 @@ export interface TenantsOptions {
   readonly keyringPath: string
   readonly clock: Clock
   readonly random: RandomBytes
+  /** Told of keyrings from before a rotation of their tenant's keys: they serve, and should be replaced. */
+  readonly onWarning?: ((warning: Warning) => void) | undefined
 }
 
 /** The tenants that a service serves: those whose keyrings it has. A keyring that is put there later is found. */
@@ -60,12 +64,12 @@ export class Tenants {
   }
 
   async #look(): Promise<void> {
-    const { store, random, keyringPath, clock } = this.#options
+    const { store, random, keyringPath, clock, onWarning } = this.#options
     for (const path of await keyringPaths(keyringPath)) {
       const keyring = await readKeyring(path)
       if (this.#repositories.has(keyring.tenantId)) continue
       const repository = await openRepository(store, keyring, random)
-      await requireRestorable(store, keyring)
+      if (await isBehind(store, keyring)) onWarning?.(behind(path, keyring))
       this.#repositories.set(keyring.tenantId, repository)
     }
     this.#lookedMs = clock.monotonicMs()
@@ -92,8 +96,11 @@ async function keyringPaths(path: string): Promise<string[]> {
  * A keyring is all that a backup needs, and none of what a restore needs. So before anything is written: the store has
  * the keys document that opens it, and both hold the same keys. (Whether the document is unaltered, only the tenant's
  * secret could tell.)
+ *
+ * Gives whether the keys were rotated after the keyring was written. What is made with it opens all the same, but to
+ * whoever has the former keys too.
  */
-async function requireRestorable(store: ObjectStore, keyring: Keyring): Promise<void> {
+async function isBehind(store: ObjectStore, keyring: Keyring): Promise<boolean> {
   const document = await readTenantKeys(store, keyring.tenantId)
   const { tenantId } = keyring
   try {
@@ -105,7 +112,13 @@ async function requireRestorable(store: ObjectStore, keyring: Keyring): Promise<
       cause: error,
     })
   }
-  if (!equalBytes(Buffer.from(document.publicKey, 'hex'), keyring.publicKey)) {
-    throw new StrataError('E_KEY_FOREIGN', `the keyring's public key is not the one of tenant ${tenantId}`)
-  }
+  const isKeyring = (publicKey: string): boolean => equalBytes(Buffer.from(publicKey, 'hex'), keyring.publicKey)
+  if (isKeyring(document.publicKey)) return false
+  if (formerKeysOf(document).some(({ publicKey }) => isKeyring(publicKey))) return true
+  throw new StrataError('E_KEY_FOREIGN', `the keyring's public key is not the one of tenant ${tenantId}`)
+}
+
+function behind(path: string, { tenantId }: Keyring): Warning {
+  const message = `the keyring ${path} is from before a rotation of the keys of tenant ${tenantId}: until it is replaced, whoever has the former keys can read what is stored with it`
+  return { code: 'W_KEYRING_BEHIND', message }
 }

@@ -41,6 +41,19 @@ test('a box of an earlier generation opens as long as its key is at hand', () =>
   assert.throws(() => openBox(boxKinds.page, context, box, testIndexKeys([2])), { code: 'E_SEAL_BROKEN' })
 })
 
+test('a box of a later generation: the keyring is behind, where the keys come from one', () => {
+  const box = sealBox(boxKinds.page, context, text, keys, nonce)
+  const earlier = testIndexKeys([1])
+  assert.throws(() => openBox(boxKinds.page, context, box, earlier), { code: 'E_SEAL_BROKEN' })
+  assert.throws(() => openBox(boxKinds.page, context, box, { ...earlier, mayBeBehind: true }), {
+    code: 'E_KEYRING_BEHIND',
+  })
+  const inBetween = patched(box, 8, u32(7))
+  assert.throws(() => openBox(boxKinds.page, context, inBetween, { ...keys, mayBeBehind: true }), {
+    code: 'E_SEAL_BROKEN',
+  })
+})
+
 const whole = sealBox(boxKinds.page, context, text, keys, nonce)
 const refused: readonly (readonly [string, Uint8Array, string])[] = [
   ['is empty', new Uint8Array(0), 'E_FORMAT_DAMAGED'],

@@ -42,6 +42,8 @@ export const boxOverheadBytes = sealedAt + tagBytes
 export interface IndexKeys {
   readonly currentGeneration: number
   key(generation: number): SealingKey | undefined
+  /** They come from a keyring: the tenant may have newer ones by now. */
+  readonly mayBeBehind?: boolean
 }
 
 export function sealBox(
@@ -92,6 +94,12 @@ function aadOf(head: Uint8Array, context: string): Uint8Array {
 function requireKey(keys: IndexKeys, generation: number, context: string): SealingKey {
   const key = keys.key(generation)
   if (key === undefined) {
+    if (keys.mayBeBehind === true && generation > keys.currentGeneration) {
+      throw new StrataError(
+        'E_KEYRING_BEHIND',
+        `${context} names index key ${String(generation)}, and the keyring ends with ${String(keys.currentGeneration)}`,
+      )
+    }
     throw new StrataError(
       'E_SEAL_BROKEN',
       `${context} names index key ${String(generation)}, which this tenant does not have`,

@@ -1,5 +1,5 @@
 import type { RandomBytes } from '../clock.ts'
-import { invariant, StrataError } from '../errors.ts'
+import { hasCode, invariant, StrataError } from '../errors.ts'
 import { concatBytes } from '../format/bytes.ts'
 import type { WrappedDataKey } from '../format/wrapped-key.ts'
 import { keyBytes } from '../format/xaes.ts'
@@ -49,11 +49,37 @@ export async function openDataKey(
       `data key ${wrapped.keyId} is of tenant ${tenantId}, and the key at hand is of tenant ${privateKey.tenantId}`,
     )
   }
-  const key = await openFrom(privateKey.bytes(), contextOf(tenantId, wrapped.keyId), wrapped)
+  const key = await openFromAny(privateKey, contextOf(tenantId, wrapped.keyId), wrapped)
   if (key.length !== keyBytes) {
     throw new StrataError('E_FORMAT_DAMAGED', `data key ${wrapped.keyId} has ${String(key.length)} bytes`)
   }
   return { keyId: wrapped.keyId, key }
+}
+
+/**
+ * Nothing says which of the tenant's key pairs a data key was sealed to: it is the current one, or, where it was written
+ * before a rotation (or with a keyring that is older), one of those before it.
+ */
+async function openFromAny(
+  privateKey: TenantPrivateKey,
+  context: HpkeContext,
+  wrapped: WrappedDataKey,
+): Promise<Uint8Array> {
+  try {
+    return await openFrom(privateKey.bytes(), context, wrapped)
+  } catch (error) {
+    if (!hasCode(error, 'E_SEAL_BROKEN')) throw error
+    for (const former of privateKey.formerBytes()) {
+      const opened = await openFrom(former, context, wrapped).catch(unlessBroken)
+      if (opened !== undefined) return opened
+    }
+    throw error
+  }
+}
+
+function unlessBroken(error: unknown): undefined {
+  if (!hasCode(error, 'E_SEAL_BROKEN')) throw error
+  return undefined
 }
 
 /** The key id is authenticated, so a wrapped key put under another id does not open. */

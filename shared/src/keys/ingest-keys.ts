@@ -17,6 +17,8 @@ export interface IngestKeys extends TenantIdentity {
   /** Secret, 32 bytes each, by generation. */
   readonly indexKeys: ReadonlyMap<number, Uint8Array>
   readonly currentGeneration: number
+  /** They come from a keyring file: the tenant's keys may have been rotated since it was written. */
+  readonly mayBeBehind?: true
 }
 
 export const firstGeneration = 1

@@ -81,6 +81,7 @@ function keyringFrom(document: KeyringDocument): Keyring {
     publicKey: fromHex(document.publicKey),
     indexKeys: new Map(document.indexKeys.map(({ generation, key }) => [generation, fromHex(key)])),
     currentGeneration: document.currentGeneration,
+    mayBeBehind: true,
   }
 }
 

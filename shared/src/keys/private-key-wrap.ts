@@ -7,12 +7,22 @@ import { passphraseBytesMax } from '../limits.ts'
 import { idToBytes } from '../types.ts'
 import { derive } from './derive.ts'
 import type { TenantIdentity } from './ingest-keys.ts'
-import { scryptMemoryBytes, type KeyFileWrap, type PassphraseWrap, type PrivateKeyWrap } from './tenant-document.ts'
+import type { KeyProvider } from './key-provider.ts'
+import {
+  scryptMemoryBytes,
+  type KeyFileWrap,
+  type PassphraseWrap,
+  type PrivateKeyWrap,
+  type ProviderKind,
+  type ProviderWrap,
+  type RecoverySheetWrap,
+} from './wrap-schema.ts'
 
 /**
- * The private key under a passphrase (scrypt) or a key file (HKDF-SHA256), sealed with XAES-256-GCM. docs/format.md,
- * "Wrapped private key". The tenant, the key pair and the parameters are authenticated with it, so a wrap that is put
- * into another document, or whose parameters were changed, does not open.
+ * The private key under a passphrase (scrypt), or under 32 secret bytes (HKDF-SHA256): those of a key file, of a recovery
+ * sheet, or random ones that a provider has wrapped. Sealed with XAES-256-GCM. docs/format.md, "Wrapped private key".
+ * The tenant, the key pair and the parameters are authenticated with it, so a wrap that is put into another document,
+ * or whose parameters were changed, does not open.
  */
 export interface WrapContext extends TenantIdentity {
   readonly publicKey: Uint8Array
@@ -22,9 +32,14 @@ export interface WrapContext extends TenantIdentity {
 const scryptParameters = { N: 65_536, r: 8, p: 2 } as const
 const wrapSaltBytes = 32
 const wrapLabel = Buffer.from('strata/v1/private-key', 'latin1')
-const keyFileInfo = 'strata/v1/key-file'
 /** In the authenticated bytes; the document says them in words. */
-const kindNumbers = { passphrase: 1, keyFile: 2 } as const
+const kindNumbers = { passphrase: 1, keyFile: 2, recoverySheet: 3, awsKms: 4, azureKeyVault: 5 } as const
+const secretInfos = {
+  keyFile: 'strata/v1/key-file',
+  recoverySheet: 'strata/v1/recovery-sheet',
+  awsKms: 'strata/v1/aws-kms',
+  azureKeyVault: 'strata/v1/azure-key-vault',
+} as const
 
 export async function wrapWithPassphrase(
   context: WrapContext,
@@ -37,14 +52,45 @@ export async function wrapWithPassphrase(
   return { ...parameters, sealed: sealPrivateKey(context, key, parameters, privateKey) }
 }
 
-export function wrapWithKeyFile(
+/** @param secret the 32 bytes of a key file or of a recovery sheet */
+export function wrapWithSecret(
+  kind: SecretWrap['kind'],
   context: WrapContext,
   privateKey: Uint8Array,
-  fileKey: Uint8Array,
+  secret: Uint8Array,
   random: RandomBytes,
-): KeyFileWrap {
-  const parameters = { kind: 'keyFile', kdf: 'hkdf-sha256', ...freshSaltAndNonce(random) } as const
-  return { ...parameters, sealed: sealPrivateKey(context, keyFileKey(fileKey, parameters), parameters, privateKey) }
+): SecretWrap {
+  const parameters = { kind, kdf: 'hkdf-sha256', ...freshSaltAndNonce(random) } as const
+  const key = secretKey(kind, secret, parameters)
+  return { ...parameters, sealed: sealPrivateKey(context, key, parameters, privateKey) }
+}
+
+type SecretWrap = KeyFileWrap | RecoverySheetWrap
+
+/** Errors: those of `KeyProvider`. @param name the provider's key, as a person names it */
+export async function wrapWithProvider(
+  { kind, name }: ProviderKeyName,
+  context: WrapContext,
+  privateKey: Uint8Array,
+  provider: KeyProvider,
+  random: RandomBytes,
+): Promise<ProviderWrap> {
+  const secret = random(keyBytes)
+  const { key: fullName, wrapped } = await provider.wrap(kind, name, secret, context)
+  const salts = freshSaltAndNonce(random)
+  const parameters = {
+    kind,
+    kdf: 'hkdf-sha256',
+    key: fullName,
+    wrapped: Buffer.from(wrapped).toString('hex'),
+    ...salts,
+  } as const
+  return { ...parameters, sealed: sealPrivateKey(context, secretKey(kind, secret, salts), parameters, privateKey) }
+}
+
+export interface ProviderKeyName {
+  readonly kind: ProviderKind
+  readonly name: string
 }
 
 /** Gives the private key, or undefined when the passphrase does not open this wrap. */
@@ -56,13 +102,26 @@ export async function openWithPassphrase(
   return openPrivateKey(context, await scryptKey(passphrase, wrap), wrap)
 }
 
-/** Gives the private key, or undefined when the key file does not open this wrap. */
-export function openWithKeyFile(context: WrapContext, wrap: KeyFileWrap, fileKey: Uint8Array): Uint8Array | undefined {
-  return openPrivateKey(context, keyFileKey(fileKey, wrap), wrap)
+/** Gives the private key, or undefined when the key file or recovery sheet does not open this wrap. */
+export function openWithSecret(context: WrapContext, wrap: SecretWrap, secret: Uint8Array): Uint8Array | undefined {
+  return openPrivateKey(context, secretKey(wrap.kind, secret, wrap), wrap)
 }
 
-type Unsealed<W extends PrivateKeyWrap> = Omit<W, 'sealed'>
-type WrapParameters = Unsealed<PassphraseWrap> | Unsealed<KeyFileWrap>
+/** Gives the private key, or undefined when this wrap is not what the provider has wrapped. Errors: `KeyProvider`. */
+export async function openWithProvider(
+  context: WrapContext,
+  wrap: ProviderWrap,
+  provider: KeyProvider,
+): Promise<Uint8Array | undefined> {
+  const { kind, key } = wrap
+  const secret = await provider.unwrap(kind, { key, wrapped: Buffer.from(wrap.wrapped, 'hex') }, context)
+  if (secret?.length !== keyBytes) return undefined
+  return openPrivateKey(context, secretKey(kind, secret, wrap), wrap)
+}
+
+/** Over each kind by itself: `Omit` of a union would keep only what all have. */
+type Unsealed<W extends PrivateKeyWrap> = W extends PrivateKeyWrap ? Omit<W, 'sealed'> : never
+type WrapParameters = Unsealed<PrivateKeyWrap>
 
 function sealPrivateKey(
   context: WrapContext,
@@ -88,7 +147,7 @@ function openPrivateKey(context: WrapContext, key: Uint8Array, wrap: PrivateKeyW
   }
 }
 
-/** label ‖ tenant id ‖ repository id ‖ public key ‖ kind, N, r, p (u32 little-endian; zeros for a key file) ‖ salt. */
+/** label ‖ tenant id ‖ repository id ‖ public key ‖ kind, N, r, p (u32 little-endian; zeros without scrypt) ‖ salt. */
 function aadOf(context: WrapContext, parameters: WrapParameters): Uint8Array {
   const { N, r, p } = parameters.kind === 'passphrase' ? parameters : { N: 0, r: 0, p: 0 }
   const numbers = new Uint8Array(16)
@@ -111,8 +170,12 @@ function freshSaltAndNonce(random: RandomBytes): { salt: string; nonce: string }
   }
 }
 
-function keyFileKey(fileKey: Uint8Array, { salt }: { readonly salt: string }): Uint8Array {
-  return derive(fileKey, Buffer.from(salt, 'hex'), keyFileInfo)
+function secretKey(
+  kind: keyof typeof secretInfos,
+  secret: Uint8Array,
+  { salt }: { readonly salt: string },
+): Uint8Array {
+  return derive(secret, Buffer.from(salt, 'hex'), secretInfos[kind])
 }
 
 type ScryptParameters = Pick<PassphraseWrap, 'N' | 'r' | 'p' | 'salt'>

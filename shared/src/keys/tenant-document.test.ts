@@ -5,8 +5,9 @@ import { systemRandomBytes } from '../clock.ts'
 import { hasCode } from '../errors.ts'
 import { documentBytesMax, indexKeyGenerationsMax, privateKeyWrapsMax } from '../limits.ts'
 import { idFromBytes, type Id, type TenantId } from '../types.ts'
-import { decodeTenantKeys, encodeTenantKeys, type PassphraseWrap, type TenantKeysDocument } from './tenant-document.ts'
+import { decodeTenantKeys, encodeTenantKeys, type TenantKeysDocument } from './tenant-document.ts'
 import { createTenantKeys } from './tenant-keys.ts'
+import type { PassphraseWrap } from './wrap-schema.ts'
 
 let document: TenantKeysDocument
 const passphraseWrap: PassphraseWrap = {
@@ -143,9 +144,20 @@ test('what scrypt may cost is bounded before it is spent', () => {
   decodeTenantKeys(withWrap({ N: 32_768, r: 1 }))
 })
 
+test('what only the second version has is refused in the first, and the other way round', () => {
+  const damaged = { code: 'E_FORMAT_DAMAGED' }
+  const [keyFileWrap] = document.privateKeyWraps.slice(-1)
+  const sheet = { ...keyFileWrap, kind: 'recoverySheet' }
+  assert.throws(() => decodeTenantKeys(textOf({ ...document, privateKeyWraps: [sheet] })), damaged)
+  assert.throws(() => decodeTenantKeys(textOf({ ...document, version: 2 })), damaged)
+  const { mac, ...others } = document
+  const second = { ...others, version: 2, formerKeys: [], privateKeyWraps: [sheet], mac }
+  assert.equal(decodeTenantKeys(textOf(second)).privateKeyWraps[0]?.kind, 'recoverySheet')
+})
+
 test('a newer version, another kind and another spelling are told apart', () => {
   const { mac, ...rest } = document
-  assert.throws(() => decodeTenantKeys(textOf({ ...document, version: 2 })), { code: 'E_FORMAT_NEWER' })
+  assert.throws(() => decodeTenantKeys(textOf({ ...document, version: 3 })), { code: 'E_FORMAT_NEWER' })
   assert.throws(() => decodeTenantKeys(textOf({ ...document, strata: 'repository' })), { code: 'E_FORMAT_KIND' })
   const damaged = { code: 'E_FORMAT_DAMAGED' }
   assert.throws(() => decodeTenantKeys(Buffer.from(JSON.stringify(document, undefined, 1))), damaged)

@@ -5,12 +5,12 @@ import { invariant, StrataError } from '../errors.ts'
 import { concatBytes, damaged, equalBytes } from '../format/bytes.ts'
 import { documentHead, idSchema, parseDocument } from '../format/document.ts'
 import {
+  formerKeysMax,
   indexKeyGenerationsMax,
   nameCharsMax,
   privateKeyWrapsMax,
-  scryptCostMax,
-  scryptMemoryBytesMax,
-  scryptParallelMax,
+  providerKeyCharsMax,
+  providerWrappedBytesMax,
   tenantKeysBytesMax,
 } from '../limits.ts'
 import { tenantKeysRevisionMax } from '../format/names.ts'
@@ -18,12 +18,13 @@ import { idToBytes } from '../types.ts'
 import { derive } from './derive.ts'
 import { firstGeneration } from './ingest-keys.ts'
 import type { TenantPrivateKey } from './tenant-private-key.ts'
+import { firstWrapSchema, isFirstWrap, requireScryptBounds, sealedKeySchema, wrapSchema } from './wrap-schema.ts'
 
 /**
  * The keys document of a tenant, `tenants/<tenant>/keys/<revision>`. docs/format.md, "Keys document".
  *
- * It lies open in the store, and nothing in it helps without the passphrase or key file. It is plain JSON without
- * spaces; bytes are lower-case hex, because hex has one spelling and base64url may have several.
+ * It lies open in the store, and nothing in it helps without one of the secrets that it is wrapped by. It is plain JSON
+ * without spaces; bytes are lower-case hex, because hex has one spelling and base64url may have several.
  *
  * HPKE says nothing of who sealed, and the public key is public: whoever can write to the store could seal an index
  * key of his own making to the tenant, and would then know the keys of later digests. So the last member, `mac`,
@@ -31,43 +32,20 @@ import type { TenantPrivateKey } from './tenant-private-key.ts'
  * any index key is used.
  */
 const generationSchema = wholeNumber(1, 2 ** 32 - 1)
-const positiveSchema = wholeNumber(1)
 const key32Schema = hexText(32)
 const nonceSchema = hexText(24)
-/** 32 bytes and the tag. */
-const sealedKeySchema = hexText(48)
 const utf8BytesPerCharMax = 3
 const tagBytes = 16
 
-const passphraseWrapSchema = v.object({
-  kind: v.literal('passphrase'),
-  kdf: v.literal('scrypt'),
-  N: positiveSchema,
-  r: positiveSchema,
-  p: positiveSchema,
-  salt: key32Schema,
-  nonce: nonceSchema,
-  sealed: sealedKeySchema,
-})
-export type PassphraseWrap = Fitting<typeof passphraseWrapSchema>
-
-const keyFileWrapSchema = v.object({
-  kind: v.literal('keyFile'),
-  kdf: v.literal('hkdf-sha256'),
-  salt: key32Schema,
-  nonce: nonceSchema,
-  sealed: sealedKeySchema,
-})
-export type KeyFileWrap = Fitting<typeof keyFileWrapSchema>
-export type PrivateKeyWrap = PassphraseWrap | KeyFileWrap
-
-const tenantKeysSchema = v.object({
-  ...documentHead('tenant-keys', 1),
+/** Members that both versions have, in their order; between them stand those of version 2. */
+const membersBefore = {
   /** The number in the object's name, from 1. */
   revision: wholeNumber(1, tenantKeysRevisionMax),
   repositoryId: idSchema,
   tenantId: idSchema,
   publicKey: key32Schema,
+}
+const membersAfter = {
   /** Sealed with the index key of `generation`. */
   tenantName: v.object({
     generation: generationSchema,
@@ -81,45 +59,82 @@ const tenantKeysSchema = v.object({
     min: 1,
     max: indexKeyGenerationsMax,
   }),
-  privateKeyWraps: list(v.union([passphraseWrapSchema, keyFileWrapSchema]), {
-    min: 1,
-    max: privateKeyWrapsMax,
-  }),
+}
+const wrapsMin = 1
+
+/** What `strata init` writes: readers of the first version know nothing else. */
+const firstSchema = v.object({
+  ...documentHead('tenant-keys', 1),
+  ...membersBefore,
+  ...membersAfter,
+  privateKeyWraps: list(firstWrapSchema, { min: wrapsMin, max: privateKeyWrapsMax }),
   mac: key32Schema,
 })
-export type TenantKeysDocument = Fitting<typeof tenantKeysSchema>
+
+/** A tenant that was rotated, or that opens by one of the later kinds of wraps. */
+const secondSchema = v.object({
+  ...documentHead('tenant-keys', 2),
+  ...membersBefore,
+  /** The key pairs before the current one, oldest first; their private halves are sealed to the current public key. */
+  formerKeys: list(v.object({ publicKey: key32Schema, encapsulated: key32Schema, sealed: sealedKeySchema }), {
+    max: formerKeysMax,
+  }),
+  ...membersAfter,
+  privateKeyWraps: list(wrapSchema, { min: wrapsMin, max: privateKeyWrapsMax }),
+  mac: key32Schema,
+})
+
+const tenantKeysSchema = v.variant('version', [firstSchema, secondSchema])
+type SecondDocument = Fitting<typeof secondSchema>
+export type FormerKey = SecondDocument['formerKeys'][number]
+
+/** Of either version: what the first has no room for is not there. */
+export type TenantKeysDocument = Omit<SecondDocument, 'version' | 'formerKeys'> & {
+  version: 1 | 2
+  formerKeys?: FormerKey[]
+}
+
+/** What there is to write, whichever version it takes. */
+export type TenantKeysContents = Omit<SecondDocument, 'strata' | 'version' | 'mac'>
+
+export function formerKeysOf(document: TenantKeysDocument): readonly FormerKey[] {
+  return document.formerKeys ?? []
+}
 
 /** With every member as long as the schema lets it be; no character of it needs more than one byte. */
 function largestDocumentBytes(): number {
   const spelledBytes = (value: unknown): number => JSON.stringify(value).length
   const spelled = (byteCount: number): string => 'f'.repeat(2 * byteCount)
   const generation = 2 ** 32 - 1
-  const number = Number.MAX_SAFE_INTEGER
   const wrap = { salt: spelled(32), nonce: spelled(24), sealed: spelled(48) }
   const document: TenantKeysDocument = {
     strata: 'tenant-keys',
-    version: 1,
+    version: 2,
     revision: tenantKeysRevisionMax,
     repositoryId: spelled(16),
     tenantId: spelled(16),
     publicKey: spelled(32),
+    formerKeys: [],
     tenantName: { generation, nonce: spelled(24), sealed: spelled(tagBytes + nameCharsMax * utf8BytesPerCharMax) },
     indexKeys: [],
     privateKeyWraps: [],
     mac: spelled(32),
   }
+  const formerKey = { publicKey: spelled(32), encapsulated: spelled(32), sealed: spelled(48) }
   const indexKey = { generation, encapsulated: spelled(32), sealed: spelled(48) }
-  const passphraseWrap = { kind: 'passphrase', kdf: 'scrypt', N: number, r: number, p: number, ...wrap }
+  const key = 'f'.repeat(providerKeyCharsMax)
+  const providerWrap = { kind: 'azureKeyVault', kdf: 'hkdf-sha256', key, wrapped: spelled(providerWrappedBytesMax) }
   const comma = 1
   return (
     spelledBytes(document) +
+    formerKeysMax * (spelledBytes(formerKey) + comma) +
     indexKeyGenerationsMax * (spelledBytes(indexKey) + comma) +
-    privateKeyWrapsMax * (spelledBytes(passphraseWrap) + comma)
+    privateKeyWrapsMax * (spelledBytes({ ...providerWrap, ...wrap }) + comma)
   )
 }
 invariant(largestDocumentBytes() <= tenantKeysBytesMax, 'every keys document that can be written can be fetched again')
 
-const tenantKeysType = { title: 'tenant-keys', version: 1, schema: tenantKeysSchema }
+const tenantKeysType = { title: 'tenant-keys', version: 2, schema: tenantKeysSchema }
 
 export function encodeTenantKeys(document: TenantKeysDocument): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(Buffer.from(JSON.stringify(document), 'utf8'))
@@ -142,11 +157,25 @@ export function decodeTenantKeys(bytes: Uint8Array, name = 'tenant keys'): Tenan
   return document
 }
 
-/** The document with its `mac`, as the holder of the private key writes it. */
-export function authenticate(
-  document: Omit<TenantKeysDocument, 'mac'>,
-  privateKey: TenantPrivateKey,
-): TenantKeysDocument {
+/**
+ * The document with its `mac`, as the holder of the private key writes it: in the lowest version that has room for it, so
+ * that older programs go on reading what they can.
+ */
+export function authenticate(contents: TenantKeysContents, privateKey: TenantPrivateKey): TenantKeysDocument {
+  const { revision, repositoryId, tenantId, publicKey, formerKeys, tenantName, indexKeys, privateKeyWraps } = contents
+  const isFirst = formerKeys.length === 0 && privateKeyWraps.every(isFirstWrap)
+  const document = {
+    strata: 'tenant-keys' as const,
+    version: isFirst ? (1 as const) : (2 as const),
+    revision,
+    repositoryId,
+    tenantId,
+    publicKey,
+    ...(isFirst ? {} : { formerKeys }),
+    tenantName,
+    indexKeys,
+    privateKeyWraps,
+  }
   return { ...document, mac: macOf(document, privateKey).toString('hex') }
 }
 
@@ -196,23 +225,4 @@ function requireAscending(name: string, document: TenantKeysDocument): void {
     last = generation
   }
   if (document.indexKeys[0]?.generation !== firstGeneration) throw damaged(name, 'has no first index key')
-}
-
-/** Before any of it is spent: the store's owner must not be able to make us compute for ever or fill our memory. */
-function requireScryptBounds(name: string, { N, r, p }: PassphraseWrap): void {
-  const memoryBytes = scryptMemoryBytes(N, r)
-  if (N > scryptCostMax || memoryBytes > scryptMemoryBytesMax || p > scryptParallelMax) {
-    throw new StrataError(
-      'E_LIMIT',
-      `${name}: asks for scrypt with N ${String(N)}, r ${String(r)}, p ${String(p)}; at most N ${String(scryptCostMax)}, ` +
-        `${String(scryptMemoryBytesMax)} bytes and p ${String(scryptParallelMax)} are allowed`,
-    )
-  }
-  if (N < 2 || 2 ** Math.round(Math.log2(N)) !== N) throw damaged(name, `scrypt's N ${String(N)} is no power of two`)
-  // RFC 7914, section 2.
-  if (N >= 2 ** (16 * r)) throw damaged(name, `scrypt has no N ${String(N)} with r ${String(r)}`)
-}
-
-export function scryptMemoryBytes(N: number, r: number): number {
-  return 128 * N * r
 }

@@ -6,44 +6,49 @@ import { nameCharsMax } from '../limits.ts'
 import { asId, idToBytes, type Id, type TenantId } from '../types.ts'
 import { generateKeyPair, openFrom, sealTo, type HpkeContext } from './hpke.ts'
 import { firstGeneration, indexKeyOf, requireSameTenant, type IngestKeys, type TenantIdentity } from './ingest-keys.ts'
+import type { KeyProvider } from './key-provider.ts'
+import { hasText, openWraps, type UnlockSecrets } from './open-private-key.ts'
 import {
-  openWithKeyFile,
-  openWithPassphrase,
-  wrapWithKeyFile,
   wrapWithPassphrase,
+  wrapWithProvider,
+  wrapWithSecret,
+  type ProviderKeyName,
   type WrapContext,
 } from './private-key-wrap.ts'
 import {
   authenticate,
+  formerKeysOf,
   requireAuthentic,
-  type KeyFileWrap,
-  type PassphraseWrap,
-  type PrivateKeyWrap,
+  type FormerKey,
   type TenantKeysDocument,
 } from './tenant-document.ts'
 import { TenantPrivateKey } from './tenant-private-key.ts'
+import type { PrivateKeyWrap } from './wrap-schema.ts'
 
 export type { IngestKeys, TenantIdentity } from './ingest-keys.ts'
+export type { UnlockSecrets } from './open-private-key.ts'
 
 /**
  * A tenant's keys: a key pair, whose private half ("the tenant key") opens all history and lies wrapped in the keys
  * document, and index keys, which open maps and key the digests. Ingest has the public half and the index keys.
  */
+const formerKeyInfo = Buffer.from('strata/v1/former-key', 'latin1')
 const indexKeyInfo = Buffer.from('strata/v1/index-key', 'latin1')
 const tenantNameLabel = Buffer.from('strata/v1/tenant-name', 'latin1')
-
-/** What a person gives to unlock a tenant. An empty passphrase counts as none. */
-export interface UnlockSecrets {
-  readonly passphrase?: string | undefined
-  /** The 32 bytes of a key file (`readKeyFile`). */
-  readonly keyFile?: Uint8Array | undefined
-}
 
 export interface NewTenant extends TenantIdentity {
   readonly tenantName: string
   /** At least one (else E_KEY_MISSING); each given one will open the tenant alone. */
-  readonly unlock: UnlockSecrets
+  readonly unlock: NewTenantSecrets
   readonly random: RandomBytes
+}
+
+export interface NewTenantSecrets {
+  readonly passphrase?: string | undefined
+  readonly keyFile?: Uint8Array | undefined
+  /** Only together. */
+  readonly providerKey?: ProviderKeyName | undefined
+  readonly provider?: KeyProvider | undefined
 }
 
 export interface CreatedTenant {
@@ -66,12 +71,11 @@ export async function createTenantKeys(tenant: NewTenant): Promise<CreatedTenant
   }
   const document = authenticate(
     {
-      strata: 'tenant-keys',
-      version: 1,
       revision: 1,
       repositoryId,
       tenantId,
       publicKey: hex(pair.publicKey),
+      formerKeys: [],
       tenantName: sealTenantName(ingest, tenant.tenantName, random),
       indexKeys: [await sealIndexKey(ingest, firstGeneration, random)],
       privateKeyWraps: await wrapPrivateKey(privateKey, tenant.unlock, random),
@@ -92,13 +96,33 @@ export async function unlockTenant(
   secrets: UnlockSecrets,
   expected: TenantIdentity,
 ): Promise<TenantPrivateKey> {
+  return (await unlockTenantBy(document, secrets, expected)).privateKey
+}
+
+export interface UnlockedKeys {
+  readonly privateKey: TenantPrivateKey
+  /** What opened it. */
+  readonly by: PrivateKeyWrap
+}
+
+/** The same, and says by which wrap. */
+export async function unlockTenantBy(
+  document: TenantKeysDocument,
+  secrets: UnlockSecrets,
+  expected: TenantIdentity,
+): Promise<UnlockedKeys> {
   const identity = identityOf(document)
   requireSameTenant('the keys document', identity, expected)
   const context: WrapContext = { ...identity, publicKey: fromHex(document.publicKey) }
-  const opened = await openWraps(context, document.privateKeyWraps, secrets)
-  const privateKey = new TenantPrivateKey(identity, context.publicKey, opened)
-  requireAuthentic(document, privateKey)
-  return privateKey
+  const { bytes, wrap } = await openWraps(context, document.privateKeyWraps, secrets)
+  const current = new TenantPrivateKey(identity, context.publicKey, bytes)
+  requireAuthentic(document, current)
+  const former: Uint8Array[] = []
+  for (const { publicKey, encapsulated, sealed } of formerKeysOf(document)) {
+    const message = { encapsulated: fromHex(encapsulated), sealed: fromHex(sealed) }
+    former.unshift(await openFrom(bytes, formerKeyContext(identity.tenantId, fromHex(publicKey)), message))
+  }
+  return { privateKey: new TenantPrivateKey(identity, context.publicKey, bytes, former), by: wrap }
 }
 
 /** The half of the keys that ingest may hold. Another tenant's document: E_KEY_FOREIGN; an altered one: E_SEAL_BROKEN. */
@@ -151,7 +175,7 @@ function sealTenantName(keys: IngestKeys, name: string, random: RandomBytes): Te
   return { generation, nonce: hex(nonce), sealed: hex(sealed) }
 }
 
-async function sealIndexKey(
+export async function sealIndexKey(
   keys: IngestKeys,
   generation: number,
   random: RandomBytes,
@@ -163,60 +187,41 @@ async function sealIndexKey(
 
 async function wrapPrivateKey(
   privateKey: TenantPrivateKey,
-  { passphrase, keyFile }: UnlockSecrets,
+  unlock: NewTenant['unlock'],
   random: RandomBytes,
 ): Promise<PrivateKeyWrap[]> {
+  const { passphrase, keyFile, providerKey, provider } = unlock
   const wraps: PrivateKeyWrap[] = []
   if (hasText(passphrase)) wraps.push(await wrapWithPassphrase(privateKey, privateKey.bytes(), passphrase, random))
-  if (keyFile !== undefined) wraps.push(wrapWithKeyFile(privateKey, privateKey.bytes(), keyFile, random))
+  if (keyFile !== undefined) wraps.push(wrapWithSecret('keyFile', privateKey, privateKey.bytes(), keyFile, random))
+  if (providerKey !== undefined && provider !== undefined) {
+    wraps.push(await wrapWithProvider(providerKey, privateKey, privateKey.bytes(), provider, random))
+  }
   if (wraps.length === 0) {
     throw new StrataError('E_KEY_MISSING', 'a new tenant needs a passphrase or a key file that its key is kept under')
   }
   return wraps
 }
 
-/** Tries what was given on every wrap of its kind; the key file first, for it costs nothing. */
-async function openWraps(
-  context: WrapContext,
-  wraps: readonly PrivateKeyWrap[],
-  { passphrase, keyFile }: UnlockSecrets,
-): Promise<Uint8Array> {
-  const keyFileWraps = wraps.filter((wrap): wrap is KeyFileWrap => wrap.kind === 'keyFile')
-  const passphraseWraps = wraps.filter((wrap): wrap is PassphraseWrap => wrap.kind === 'passphrase')
-  let tried = 0
-  if (keyFile !== undefined) {
-    for (const wrap of keyFileWraps) {
-      tried += 1
-      const opened = openWithKeyFile(context, wrap, keyFile)
-      if (opened !== undefined) return opened
-    }
-  }
-  if (hasText(passphrase)) {
-    for (const wrap of passphraseWraps) {
-      tried += 1
-      const opened = await openWithPassphrase(context, wrap, passphrase)
-      if (opened !== undefined) return opened
-    }
-  }
-  if (tried === 0) throw missing(context.tenantId, keyFileWraps.length > 0, passphraseWraps.length > 0)
-  throw new StrataError('E_KEY_WRONG', `what was given does not open the key of tenant ${context.tenantId}`)
-}
-
-function missing(tenantId: TenantId, byKeyFile: boolean, byPassphrase: boolean): StrataError {
-  const kinds = [byPassphrase ? 'the passphrase' : '', byKeyFile ? 'the key file' : ''].filter((kind) => kind !== '')
-  return new StrataError(
-    'E_KEY_MISSING',
-    `the key of tenant ${tenantId} opens with ${kinds.join(' or ')}, which was not given`,
-  )
-}
-
-function hasText(passphrase: string | undefined): passphrase is string {
-  return passphrase !== undefined && passphrase !== ''
-}
-
 /** Whose document it says it is; not authenticated by itself. */
 export function identityOf(document: TenantKeysDocument): TenantIdentity {
   return { repositoryId: asId<Id>(document.repositoryId), tenantId: asId<TenantId>(document.tenantId) }
+}
+
+/** A private key that is replaced, sealed to the public key that replaces it. */
+export async function sealFormerKey(
+  keys: Pick<IngestKeys, 'tenantId' | 'publicKey'>,
+  former: { readonly publicKey: Uint8Array; readonly privateKey: Uint8Array },
+  random: RandomBytes,
+): Promise<FormerKey> {
+  const context = formerKeyContext(keys.tenantId, former.publicKey)
+  const message = await sealTo(keys.publicKey, context, former.privateKey, random)
+  return { publicKey: hex(former.publicKey), encapsulated: hex(message.encapsulated), sealed: hex(message.sealed) }
+}
+
+/** info: label ‖ tenant id ‖ the former public key. */
+function formerKeyContext(tenantId: TenantId, publicKey: Uint8Array): HpkeContext {
+  return { info: concatBytes([formerKeyInfo, idToBytes(tenantId), publicKey]), aad: new Uint8Array(0) }
 }
 
 /** info: label ‖ tenant id ‖ generation (u32 little-endian). */

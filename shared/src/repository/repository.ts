@@ -141,7 +141,11 @@ export interface DigestKeys {
 
 function sealingKeysOf(ingest: IngestKeys): IndexKeys {
   const sealing = new Map([...ingest.indexKeys].map(([generation, key]) => [generation, new SealingKey(key)]))
-  return { currentGeneration: ingest.currentGeneration, key: (generation) => sealing.get(generation) }
+  return {
+    currentGeneration: ingest.currentGeneration,
+    key: (generation) => sealing.get(generation),
+    mayBeBehind: ingest.mayBeBehind === true,
+  }
 }
 
 /** Opens a tenant's part of a repository after checking that store and keys belong together. */

@@ -64,7 +64,7 @@ test('with a keyring nobody is asked for a secret', async (t) => {
   await writeKeyring(path, keyring, { overwrite: false })
   const secrets: SecretsSource = () => Promise.reject(new Error('asked'))
   const opened = await openTenant(store, { keyringPath: path, secrets, random })
-  assert.equal(opened.keyringRebuilt, false)
+  assert.equal(opened.keyringChange, 'none')
   assert.equal(opened.repository.tenant, keyring.tenantId)
 })
 
@@ -74,7 +74,7 @@ test('without a keyring the tenant is found by its secret, among others, and the
   const path = await keyringPath(t)
   for (const { keyring, keyFile } of tenants) {
     const opened = await openTenant(store, { keyringPath: path, secrets: giving({ keyFile }), random })
-    assert.equal(opened.keyringRebuilt, true)
+    assert.equal(opened.keyringChange, 'rebuilt')
     assert.deepEqual({ ...opened.keyring, publicKey: Uint8Array.from(opened.keyring.publicKey) }, keyring)
   }
 })
@@ -135,7 +135,7 @@ test('what can be asked for is what the tenant opens with', async (t) => {
     return Promise.resolve({})
   }
   await assert.rejects(openTenant(store, { keyringPath: await keyringPath(t), secrets, random }))
-  assert.deepEqual(asked, [{ passphrase: false, keyFile: true }])
+  assert.deepEqual(asked, [new Set(['keyFile'])])
 })
 
 test('keys documents that cannot be used are in nobody’s way, and are named where nothing opens', async (t) => {

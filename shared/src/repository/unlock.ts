@@ -1,14 +1,17 @@
 import type { RandomBytes } from '../clock.ts'
-import { hasCode, StrataError } from '../errors.ts'
-import { damaged } from '../format/bytes.ts'
-import { idBelow, isTenantKeysName, tenantKeysName, tenantKeysPrefix, tenantsPrefix } from '../format/names.ts'
+import { hasCode, invariant, StrataError } from '../errors.ts'
+import { equalBytes } from '../format/bytes.ts'
+import { idBelow, tenantsPrefix } from '../format/names.ts'
+import { firstGeneration, indexKeyOf, type IngestKeys } from '../keys/ingest-keys.ts'
 import { readKeyring, type Keyring } from '../keys/keyring.ts'
-import { decodeTenantKeys, type TenantKeysDocument } from '../keys/tenant-document.ts'
-import { identityOf, ingestKeysFrom, openTenantName, unlockTenant, type UnlockSecrets } from '../keys/tenant-keys.ts'
+import { hasSecret, openWrap } from '../keys/open-private-key.ts'
+import { requireAuthentic, type TenantKeysDocument } from '../keys/tenant-document.ts'
+import { identityOf, ingestKeysFrom, openTenantName, unlockTenantBy, type UnlockSecrets } from '../keys/tenant-keys.ts'
 import type { TenantPrivateKey } from '../keys/tenant-private-key.ts'
-import { tenantKeysBytesMax } from '../limits.ts'
+import { isProviderWrap, type PrivateKeyWrap, type WrapKind } from '../keys/wrap-schema.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 import { asId, isId, type Id, type TenantId } from '../types.ts'
+import { readTenantKeys } from './keys-document.ts'
 import { openRepository, readRepositoryDocument, type Repository } from './repository.ts'
 
 /**
@@ -25,22 +28,22 @@ export interface UnlockOptions {
 }
 
 /** What a tenant's key can be opened with. */
-export interface UnlockWays {
-  readonly passphrase: boolean
-  readonly keyFile: boolean
-}
+export type UnlockWays = ReadonlySet<WrapKind>
 
 export type SecretsSource = (ways: UnlockWays) => Promise<UnlockSecrets>
 
 export interface OpenedTenant {
   readonly repository: Repository
   readonly keyring: Keyring
-  /** There was no keyring file: this one comes from the store, and is not on disk yet. */
-  readonly keyringRebuilt: boolean
+  /** This one comes from the store, and is not on disk yet: there was no keyring file, or one from before a rotation. */
+  readonly keyringChange: 'none' | 'rebuilt' | 'renewed'
 }
 
 export interface UnlockedTenant extends OpenedTenant {
   readonly privateKey: TenantPrivateKey
+  readonly document: TenantKeysDocument
+  /** What opened it. */
+  readonly unlockedBy: PrivateKeyWrap
 }
 
 /**
@@ -51,12 +54,13 @@ export async function openTenant(store: ObjectStore, options: UnlockOptions): Pr
   const keyring = await keyringOrNone(options.keyringPath)
   if (keyring === undefined) return await findTenant(store, options)
   requireWanted(keyring, options)
-  return { repository: await openRepository(store, keyring, options.random), keyring, keyringRebuilt: false }
+  return { repository: await openRepository(store, keyring, options.random), keyring, keyringChange: 'none' }
 }
 
 /**
  * Opens a tenant with its private key, for what reads blocks. E_REPOSITORY_MISSING, E_TENANT_UNKNOWN,
- * E_TENANT_AMBIGUOUS; E_KEY_MISSING, E_KEY_WRONG, E_KEY_FOREIGN, E_SEAL_BROKEN as in `unlockTenant`.
+ * E_TENANT_AMBIGUOUS; E_KEY_MISSING, E_KEY_WRONG, E_KEY_FOREIGN, E_SEAL_BROKEN as in `unlockTenant`; E_HISTORY_BROKEN:
+ * the keyring knows of a rotation that the store does not.
  */
 export async function unlockRepository(store: ObjectStore, options: UnlockOptions): Promise<UnlockedTenant> {
   const keyring = await keyringOrNone(options.keyringPath)
@@ -66,35 +70,60 @@ export async function unlockRepository(store: ObjectStore, options: UnlockOption
   await openRepository(store, keyring, options.random)
   const document = await readTenantKeys(store, keyring.tenantId)
   const secrets = await options.secrets(waysOf([document]))
-  const privateKey = await unlockTenant(document, secrets, keyring)
+  const { privateKey, by } = await unlockTenantBy(document, secrets, keyring)
   // The document may have index keys that were made after this keyring was written.
   const keys = await ingestKeysFrom(document, privateKey)
+  requireSuccessor(keyring, keys)
   const repository = await openRepository(store, keys, options.random)
-  return { repository, keyring, keyringRebuilt: false, privateKey }
+  const isBehind = keys.currentGeneration > keyring.currentGeneration
+  return {
+    repository,
+    keyring: isBehind ? { ...keys, tenantName: keyring.tenantName } : keyring,
+    keyringChange: isBehind ? 'renewed' : 'none',
+    privateKey,
+    document,
+    unlockedBy: by,
+  }
 }
 
 /**
- * The newest keys document of a tenant, not authenticated yet. E_TENANT_UNKNOWN: the store has none; E_KEY_FOREIGN:
- * another tenant's lies in its place.
+ * A keys document that was put in the place of the tenant's might be authentic by itself (the key that its mac follows
+ * from is its own). What only the tenant's key holders know is the first index key, and that rotations add to it.
  */
-export async function readTenantKeys(store: ObjectStore, tenant: TenantId): Promise<TenantKeysDocument> {
-  let newest: string | undefined
-  for await (const { name } of store.list(tenantKeysPrefix(tenant))) {
-    if (isTenantKeysName(tenant, name)) newest = name
+function requireSuccessor(keyring: Keyring, keys: IngestKeys): void {
+  if (!equalBytes(indexKeyOf(keyring, firstGeneration), indexKeyOf(keys, firstGeneration))) {
+    throw new StrataError(
+      'E_KEY_FOREIGN',
+      `the keys document of tenant ${keys.tenantId} has other index keys than the keyring`,
+    )
   }
-  if (newest === undefined) {
-    throw new StrataError('E_TENANT_UNKNOWN', `${store.description} has no keys of tenant ${tenant}`, {
-      hint: 'Check the store URL, and that nobody has deleted objects from the store.',
-    })
+  if (keys.currentGeneration >= keyring.currentGeneration) return
+  throw new StrataError(
+    'E_HISTORY_BROKEN',
+    `the keyring knows ${String(keyring.currentGeneration - 1)} rotations of the keys of tenant ${keys.tenantId}, and the store ${String(keys.currentGeneration - 1)}`,
+    {
+      hint: 'The newest keys document is gone from the store. Find out who could delete it, and bring it back. To read what the older one opens, point STRATA_KEYRING at a path where there is nothing.',
+    },
+  )
+}
+
+/**
+ * Opens a keys document that is about to be written with each secret at hand that it has a wrap for: whatever goes wrong
+ * in the making of one, nobody should find out when a restore is needed.
+ */
+export async function requireOpens(
+  document: TenantKeysDocument,
+  privateKey: TenantPrivateKey,
+  secrets: UnlockSecrets,
+): Promise<void> {
+  requireAuthentic(document, privateKey)
+  let opened = 0
+  for (const wrap of document.privateKeyWraps) {
+    const bytes = await openWrap(privateKey, wrap, secrets)
+    invariant(bytes === undefined || equalBytes(bytes, privateKey.bytes()), 'a new wrap opens to the private key')
+    if (bytes !== undefined) opened += 1
   }
-  const document = decodeTenantKeys(await store.get(newest, { bytesMax: tenantKeysBytesMax }), newest)
-  if (newest !== tenantKeysName(tenant, document.revision)) {
-    throw damaged(newest, `holds revision ${String(document.revision)}`)
-  }
-  if (document.tenantId !== tenant) {
-    throw new StrataError('E_KEY_FOREIGN', `${newest} holds the keys of tenant ${document.tenantId}`)
-  }
-  return document
+  invariant(opened > 0, 'a keys document opens with what is at hand')
 }
 
 async function keyringOrNone(path: string): Promise<Keyring | undefined> {
@@ -119,19 +148,19 @@ async function findTenant(store: ObjectStore, options: UnlockOptions): Promise<U
   const { repository: repositoryId } = await readRepositoryDocument(store)
   const candidates = await readCandidates(store, asId<Id>(repositoryId), options)
   const secrets = await options.secrets(waysOf(candidates.documents))
-  if (isEmpty(secrets)) {
+  if (isEmpty(secrets, candidates)) {
     throw new StrataError(
       'E_KEYRING_MISSING',
-      `there is no keyring at ${options.keyringPath}, and neither passphrase nor key file to rebuild it with`,
+      `there is no keyring at ${options.keyringPath}, and no secret to rebuild it with`,
       {
-        hint: 'Point STRATA_KEYRING at the keyring that strata init wrote, or give the passphrase (STRATA_PASSPHRASE) or the key file (--key-file): a keyring is then rebuilt from the store.',
+        hint: 'Point STRATA_KEYRING at the keyring that strata init wrote, or give the passphrase (STRATA_PASSPHRASE), the key file (--key-file) or the recovery sheet (--recovery-key): a keyring is then rebuilt from the store.',
       },
     )
   }
   const opened = await openCandidates(store, candidates, secrets)
   const found = onlyOne(store, opened, options)
   const repository = await openRepository(store, found.keyring, options.random)
-  return { repository, keyring: found.keyring, keyringRebuilt: true, privateKey: found.privateKey }
+  return { repository, keyringChange: 'rebuilt', ...found }
 }
 
 interface Candidates {
@@ -170,10 +199,7 @@ async function* listTenants(store: ObjectStore): AsyncGenerator<TenantId> {
   }
 }
 
-interface OpenedCandidate {
-  readonly keyring: Keyring
-  readonly privateKey: TenantPrivateKey
-}
+type OpenedCandidate = Pick<UnlockedTenant, 'keyring' | 'privateKey' | 'document' | 'unlockedBy'>
 
 async function openCandidates(
   store: ObjectStore,
@@ -184,9 +210,10 @@ async function openCandidates(
   let refusal: StrataError | undefined
   for (const document of documents) {
     try {
-      const privateKey = await unlockTenant(document, secrets, identityOf(document))
+      const { privateKey, by: unlockedBy } = await unlockTenantBy(document, secrets, identityOf(document))
       const keys = await ingestKeysFrom(document, privateKey)
-      opened.push({ keyring: { ...keys, tenantName: openTenantName(document, keys) }, privateKey })
+      const keyring = { ...keys, tenantName: openTenantName(document, keys) }
+      opened.push({ keyring, privateKey, document, unlockedBy })
     } catch (error) {
       // A secret that was tried says more than one that no tenant asks for.
       if (!hasCode(error, 'E_KEY_WRONG', 'E_KEY_MISSING')) failures.push(ofOneObject(error))
@@ -238,10 +265,10 @@ function onlyOne(store: ObjectStore, opened: readonly OpenedCandidate[], { tenan
 }
 
 function waysOf(documents: readonly TenantKeysDocument[]): UnlockWays {
-  const kinds = new Set(documents.flatMap(({ privateKeyWraps }) => privateKeyWraps.map(({ kind }) => kind)))
-  return { passphrase: kinds.has('passphrase'), keyFile: kinds.has('keyFile') }
+  return new Set(documents.flatMap(({ privateKeyWraps }) => privateKeyWraps.map(({ kind }) => kind)))
 }
 
-function isEmpty({ passphrase, keyFile }: UnlockSecrets): boolean {
-  return (passphrase === undefined || passphrase === '') && keyFile === undefined
+function isEmpty(secrets: UnlockSecrets, { documents }: Candidates): boolean {
+  if (hasSecret(secrets)) return false
+  return secrets.provider === undefined || !documents.some((document) => document.privateKeyWraps.some(isProviderWrap))
 }

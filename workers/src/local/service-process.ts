@@ -74,6 +74,9 @@ async function start(settings: ServiceSettings): Promise<void> {
       note(retryNote(error, attempt, delayMs))
     },
     onNote: note,
+    onWarning: ({ code, message }) => {
+      note(`strata: ${code}: ${message}`)
+    },
     signal: ending.signal,
   })
   const [repository] = service.tenants.all
