@@ -10,7 +10,7 @@ export interface Context {
   readonly reporter: Reporter
   readonly clock: Clock
   readonly random: RandomBytes
-  /** Without the passphrase: programs that are started get this. */
+  /** Without secrets: programs that are started get this. */
   readonly env: Environment
   readonly workingDirectory: string
   readonly hostName: string

@@ -7,6 +7,7 @@ Environment:
   STRATA_KEYRING       the keyring (else keyring.json in the state directory)
   STRATA_PASSPHRASE    the tenant's passphrase; without it a terminal is asked
   STRATA_KEY_FILE      the tenant's key file, where --key-file is not given
+  STRATA_RECOVERY_KEY  the four lines of a recovery sheet
   STRATA_REDIS_URL     a Redis for backups; without it each backup starts a
                        redis-server of its own, and stops it again
   STRATA_HANDOVER_DIR  memory between agent and workers (else in /dev/shm)

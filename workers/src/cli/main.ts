@@ -6,6 +6,7 @@ import { prepareServerProcess } from '../server-process.ts'
 import { errorLines } from './output/errors.ts'
 import { styleFor } from './output/style.ts'
 import { runProgram } from './program.ts'
+import { secretVariables } from './settings.ts'
 
 /**
  * The program `strata`: the one place that reaches for the process. Signals, streams, the environment and the exit code
@@ -54,9 +55,9 @@ process.on('uncaughtException', (error) => {
   process.exit(1)
 })
 
-// Programs that are started (redis-server, workers) inherit the environment: the passphrase is none of their business.
+// Programs that are started (redis-server, workers) inherit the environment: secrets are none of their business.
 const env = { ...process.env }
-delete process.env['STRATA_PASSPHRASE']
+for (const name of secretVariables) Reflect.deleteProperty(process.env, name)
 
 const { stdin, stdout, stderr } = process
 const terminal = { keyboard: stdin, show: (text: string) => stderr.write(text), signal: interruption.signal }

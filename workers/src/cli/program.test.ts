@@ -23,6 +23,11 @@ test('what is no command line ends with 2, names itself, and is one document wit
     ['verify'],
     ['verify', 'abcdef', '--all'],
     ['init', '--tenant', ''],
+    ['key', 'nosuch'],
+    ['key', 'add', 'key-file:'],
+    ['key', 'add', 'passphrase'],
+    ['key', 'remove', 'nosuch'],
+    ['key', 'remove', '__proto__'],
     ['token', 'nosuch'],
     ['token', 'create', '--expires', 'tomorrow'],
     ['token', 'create', '--expires', '0h'],
@@ -58,7 +63,7 @@ test('a bandwidth limit of the environment that is none is a wrong setting, and 
 
 test('strata alone shows its help, and is no success; so does a command that has others below it', async (t) => {
   const { run } = await makePlace(t)
-  for (const args of [[], ['token'], ['endpoint']]) {
+  for (const args of [[], ['key'], ['token'], ['endpoint']]) {
     const { code, stdout, stderr } = await run(args)
     assert.equal(code, 2)
     assert.equal(stdout, '')
@@ -82,6 +87,7 @@ test('every command has help with examples and exit codes; only what there is is
     'prune',
     'hold',
     'catalog',
+    'key',
     'token',
     'policy',
     'endpoint',
@@ -92,6 +98,7 @@ test('every command has help with examples and exit codes; only what there is is
   const subcommands = [
     ...['add', 'remove', 'list'].map((name) => `hold ${name}`),
     'catalog rebuild',
+    ...['show', 'passphrase', 'add', 'remove', 'rotate', 'sheet'].map((name) => `key ${name}`),
     ...['create', 'list', 'revoke'].map((name) => `token ${name}`),
     ...['list', 'show', 'revoke'].map((name) => `endpoint ${name}`),
     ...['apply', 'show', 'explain'].map((name) => `policy ${name}`),

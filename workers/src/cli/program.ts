@@ -10,10 +10,11 @@ import type { RestoreCommandOptions } from './commands/restore.ts'
 import type { VerifyCommandOptions } from './commands/verify.ts'
 import { exitCodes, type Context, type ExitCode } from './context.ts'
 import { backupHelp, initHelp, pointsHelp, programHelp, restoreHelp, verifyHelp } from './help.ts'
+import { addKeyCommands } from './key-commands.ts'
 import { Reporter, type ReporterOptions } from './output/reporter.ts'
 import { addRegistryCommands } from './registry-commands.ts'
 import { addServiceCommands } from './service-commands.ts'
-import { settingsFrom, type GlobalOptions } from './settings.ts'
+import { secretVariables, settingsFrom, type Environment, type GlobalOptions } from './settings.ts'
 
 /** What the process gives to a run. */
 export type ProgramParts = Omit<Context, 'settings' | 'reporter'> & Pick<ReporterOptions, 'stdout' | 'stderr'>
@@ -46,8 +47,12 @@ async function runCommand(options: GlobalOptions, parts: ProgramParts, work: Wor
   }
   parts.signal.addEventListener('abort', onAbort)
   try {
-    const { STRATA_PASSPHRASE: _, ...env } = parts.env
-    return await work({ ...parts, env, reporter, settings: settingsFrom(options, parts.env) })
+    return await work({
+      ...parts,
+      env: withoutSecrets(parts.env),
+      reporter,
+      settings: settingsFrom(options, parts.env),
+    })
   } catch (error) {
     const thrown = toStrataError(error)
     const known = parts.signal.aborted ? interruption(thrown, parts.signal) : thrown
@@ -56,6 +61,11 @@ async function runCommand(options: GlobalOptions, parts: ProgramParts, work: Wor
   } finally {
     parts.signal.removeEventListener('abort', onAbort)
   }
+}
+
+function withoutSecrets(env: Environment): Environment {
+  const secrets: readonly string[] = secretVariables
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !secrets.includes(name)))
 }
 
 function exitCodeOf({ code }: StrataError): ExitCode {
@@ -104,6 +114,7 @@ function buildProgram(parts: ProgramParts, run: Run): Command {
     .option('--keyring <path>', 'the keyring (or STRATA_KEYRING)')
     .option('--state <directory>', 'state of this machine (or STRATA_STATE)')
     .option('--key-file <path>', "the tenant's key file (or STRATA_KEY_FILE)")
+    .option('--recovery-key', 'ask for the key on a recovery sheet (or STRATA_RECOVERY_KEY)')
     .option('--bandwidth-limit <rate>', 'bytes a second to and from the store, such as 10M (or STRATA_BANDWIDTH_LIMIT)')
     .option('--json', 'one JSON document on standard output')
     .option('-q, --quiet', 'no progress and no remarks, only results, warnings and errors')
@@ -115,6 +126,7 @@ function buildProgram(parts: ProgramParts, run: Run): Command {
   addRestore(program, run)
   addVerify(program, run)
   addChainCommands(program, run)
+  addKeyCommands(program, run)
   addRegistryCommands(program, run)
   addServiceCommands(program, run)
   return program

@@ -3,12 +3,16 @@ import { join, resolve } from 'node:path'
 import { StrataError } from '@strata/shared/errors.ts'
 import { parseBandwidth } from './input/bandwidth.ts'
 
+/** No program that is started gets these. */
+export const secretVariables = ['STRATA_PASSPHRASE', 'STRATA_NEW_PASSPHRASE', 'STRATA_RECOVERY_KEY'] as const
+
 /** Options that every command takes, as the command line gives them. */
 export interface GlobalOptions {
   readonly store?: string
   readonly keyring?: string
   readonly state?: string
   readonly keyFile?: string
+  readonly recoveryKey?: boolean
   readonly bandwidthLimit?: string
   readonly json?: boolean
   readonly quiet?: boolean
@@ -25,6 +29,11 @@ export interface Settings {
   readonly keyringPath: string
   readonly keyFilePath: string | undefined
   readonly passphrase: string | undefined
+  /** What `strata key passphrase` changes it to. */
+  readonly newPassphrase: string | undefined
+  /** As it was copied from a recovery sheet. */
+  readonly recoveryKey: string | undefined
+  readonly asksForRecoveryKey: boolean
   readonly redisUrl: string | undefined
   /** Where agents put segments on their way to the service. */
   readonly stagingUrl: string | undefined
@@ -46,6 +55,9 @@ export function settingsFrom(options: GlobalOptions, env: Environment): Settings
     keyringPath: path(options.keyring ?? variable('STRATA_KEYRING')) ?? join(stateDirectory, 'keyring.json'),
     keyFilePath: path(options.keyFile ?? variable('STRATA_KEY_FILE')),
     passphrase: variable('STRATA_PASSPHRASE'),
+    newPassphrase: variable('STRATA_NEW_PASSPHRASE'),
+    recoveryKey: variable('STRATA_RECOVERY_KEY'),
+    asksForRecoveryKey: options.recoveryKey === true,
     redisUrl: variable('STRATA_REDIS_URL'),
     stagingUrl: variable('STRATA_STAGING'),
     machineId: variable('STRATA_MACHINE_ID'),

@@ -1,7 +1,11 @@
+import type { RandomBytes } from '@strata/shared/clock.ts'
 import { hasCode, StrataError } from '@strata/shared/errors.ts'
-import { readKeyFile } from '@strata/shared/keys/key-file.ts'
-import { writeKeyring, type Keyring } from '@strata/shared/keys/keyring.ts'
+import { createKeyFile, readKeyFile } from '@strata/shared/keys/key-file.ts'
+import { writeKeyring } from '@strata/shared/keys/keyring.ts'
+import { hasSecret } from '@strata/shared/keys/open-private-key.ts'
+import { parseRecoveryKey } from '@strata/shared/keys/recovery-key.ts'
 import type { UnlockSecrets } from '@strata/shared/keys/tenant-keys.ts'
+import { putInPlace } from '@strata/shared/repository/rotate-tenant.ts'
 import {
   openTenant,
   unlockRepository,
@@ -9,15 +13,16 @@ import {
   type SecretsSource,
   type UnlockedTenant,
   type UnlockOptions,
+  type UnlockWays,
 } from '@strata/shared/repository/unlock.ts'
 import type { ObjectStore } from '@strata/shared/store/object-store.ts'
 import type { Context } from './context.ts'
-import { askNewPassphrase, askPassphrase } from './input/prompt.ts'
+import { askNewPassphrase, askPassphrase, askRecoveryKey } from './input/prompt.ts'
 
 /** Opens the tenant of the keyring; where there is none, rebuilds it from the store and the secrets at hand. */
 export async function openGivenTenant(context: Context, store: ObjectStore, tenant?: string): Promise<OpenedTenant> {
-  const opened = await openTenant(store, unlockOptions(context, tenant))
-  if (opened.keyringRebuilt) await keepKeyring(context, opened.keyring)
+  const opened = await openTenant(store, unlockOptions(context, tenant, givenSecrets(context)))
+  await keepKeyring(context, opened)
   return opened
 }
 
@@ -27,42 +32,91 @@ export async function unlockGivenTenant(
   store: ObjectStore,
   tenant?: string,
 ): Promise<UnlockedTenant> {
-  const opened = await unlockRepository(store, unlockOptions(context, tenant))
-  if (opened.keyringRebuilt) await keepKeyring(context, opened.keyring)
+  const opened = await unlockRepository(store, unlockOptions(context, tenant, givenSecrets(context)))
+  await keepKeyring(context, opened)
   return opened
 }
 
-function unlockOptions(context: Context, tenant: string | undefined): UnlockOptions {
-  const { settings, random } = context
-  return { keyringPath: settings.keyringPath, tenant, secrets: givenSecrets(context), random }
+/** The same, with a secret for each way that the tenant opens by, as far as they are given or somebody can be asked. */
+export async function unlockWithAllSecrets(
+  context: Context,
+  store: ObjectStore,
+  tenant?: string,
+): Promise<{ readonly unlocked: UnlockedTenant; readonly secrets: UnlockSecrets }> {
+  let secrets: UnlockSecrets = {}
+  const source: SecretsSource = async (ways) => {
+    secrets = await allSecrets(context, ways)
+    return secrets
+  }
+  const unlocked = await unlockRepository(store, unlockOptions(context, tenant, source))
+  return { unlocked, secrets }
 }
 
-/** Passphrase and key file as given; with neither, a person at the terminal is asked where that can help. */
+function unlockOptions(context: Context, tenant: string | undefined, secrets: SecretsSource): UnlockOptions {
+  const { settings, random } = context
+  return { keyringPath: settings.keyringPath, tenant, secrets, random }
+}
+
+/**
+ * What is given; with nothing, the service that keeps a key where the tenant opens by one, or else a person at the
+ * terminal is asked where that can help.
+ */
 function givenSecrets(context: Context): SecretsSource {
-  return async ({ passphrase: opensWithPassphrase }) => {
-    const { settings, terminal } = context
-    const keyFile = await readGivenKeyFile(context)
-    const canAsk = terminal !== undefined && opensWithPassphrase
-    if (settings.passphrase !== undefined || keyFile !== undefined || !canAsk) {
-      return { passphrase: settings.passphrase, keyFile }
-    }
-    return { passphrase: await askPassphrase(terminal, 'Passphrase') }
+  return async (ways) => {
+    const { terminal } = context
+    const given = await readGivenSecrets(context)
+    if (hasSecret(given) || terminal === undefined || !ways.has('passphrase') || hasProvider(ways)) return given
+    return { ...given, passphrase: await askPassphrase(terminal, 'Passphrase') }
   }
 }
 
-async function readGivenKeyFile({ settings }: Context): Promise<UnlockSecrets['keyFile']> {
-  if (settings.keyFilePath === undefined) return undefined
-  return await readKeyFile(settings.keyFilePath)
+async function allSecrets(context: Context, ways: UnlockWays): Promise<UnlockSecrets> {
+  const { terminal } = context
+  const given = await readGivenSecrets(context)
+  if (terminal === undefined) return given
+  const asksPassphrase = ways.has('passphrase') && given.passphrase === undefined
+  const passphrase = asksPassphrase ? await askPassphrase(terminal, 'Passphrase') : given.passphrase
+  const asksRecoveryKey = ways.has('recoverySheet') && given.recoveryKey === undefined
+  const recoveryKey = asksRecoveryKey ? parseRecoveryKey(await askRecoveryKey(terminal)) : given.recoveryKey
+  return { ...given, passphrase, recoveryKey }
+}
+
+function hasProvider(ways: UnlockWays): boolean {
+  return ways.has('awsKms') || ways.has('azureKeyVault')
+}
+
+async function readGivenSecrets(context: Context): Promise<UnlockSecrets> {
+  const { settings } = context
+  return {
+    passphrase: settings.passphrase,
+    keyFile: settings.keyFilePath === undefined ? undefined : await readKeyFile(settings.keyFilePath),
+    recoveryKey: await readGivenRecoveryKey(context),
+  }
+}
+
+async function readGivenRecoveryKey({ settings, terminal }: Context): Promise<UnlockSecrets['recoveryKey']> {
+  if (settings.recoveryKey !== undefined) return parseRecoveryKey(settings.recoveryKey)
+  if (!settings.asksForRecoveryKey) return undefined
+  if (terminal === undefined) {
+    throw new StrataError('E_KEY_MISSING', '--recovery-key asks on a terminal, and there is none', {
+      hint: 'Give the lines of the sheet in STRATA_RECOVERY_KEY.',
+    })
+  }
+  return parseRecoveryKey(await askRecoveryKey(terminal))
 }
 
 /** A keyring that cannot be kept costs the next run a little; it must not stand between somebody and a restore. */
-async function keepKeyring({ settings, reporter }: Context, keyring: Keyring): Promise<void> {
+async function keepKeyring({ settings, reporter }: Context, { keyring, keyringChange }: OpenedTenant): Promise<void> {
+  if (keyringChange === 'none') return
+  const { keyringPath } = settings
   try {
-    await writeKeyring(settings.keyringPath, keyring, { overwrite: false })
-    reporter.note(`The keyring of tenant '${keyring.tenantName}' was rebuilt from the store: ${settings.keyringPath}`)
+    if (keyringChange === 'rebuilt') await writeKeyring(keyringPath, keyring, { overwrite: false })
+    else await putInPlace(keyringPath, keyring)
+    const why = keyringChange === 'rebuilt' ? 'rebuilt from the store' : 'renewed, since its keys were rotated'
+    reporter.note(`The keyring of tenant '${keyring.tenantName}' was ${why}: ${keyringPath}`)
   } catch (error) {
     if (!hasCode(error, 'E_CONFIGURATION', 'E_TENANT_EXISTS')) throw error
-    reporter.warning(`the keyring was rebuilt from the store and could not be kept: ${error.message}`)
+    reporter.warning(`the keyring was ${keyringChange} from the store and could not be kept: ${error.message}`)
   }
 }
 
@@ -91,7 +145,17 @@ export interface NewTenantSecrets extends UnlockSecrets {
   readonly createKeyFileAt: string | undefined
 }
 
-async function existingKeyFile(path: string): Promise<UnlockSecrets['keyFile']> {
+/** The key file at `path`; one is made where there is none. */
+export async function readOrMakeKeyFile(
+  path: string,
+  random: RandomBytes,
+): Promise<{ readonly keyFile: Uint8Array; readonly isMade: boolean }> {
+  const existing = await existingKeyFile(path)
+  if (existing !== undefined) return { keyFile: existing, isMade: false }
+  return { keyFile: await createKeyFile(path, random), isMade: true }
+}
+
+async function existingKeyFile(path: string): Promise<Uint8Array | undefined> {
   try {
     return await readKeyFile(path)
   } catch (error) {

@@ -13,7 +13,7 @@ import {
 } from '@strata/shared/keys/tenant-keys.ts'
 import { passphraseCharsAdvised } from '@strata/shared/limits.ts'
 import { createRepositoryDocument } from '@strata/shared/repository/repository.ts'
-import { readTenantKeys } from '@strata/shared/repository/unlock.ts'
+import { readTenantKeys } from '@strata/shared/repository/keys-document.ts'
 import { probeCreateIfAbsent } from '@strata/shared/store/conditional-probe.ts'
 import type { ObjectStore } from '@strata/shared/store/object-store.ts'
 import { asId, idBytes, idFromBytes, type Id, type TenantId } from '@strata/shared/types.ts'

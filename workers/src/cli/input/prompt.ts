@@ -1,4 +1,5 @@
 import { StrataError, toStrataError } from '@strata/shared/errors.ts'
+import { recoveryLineProblem, recoveryLines } from '@strata/shared/keys/recovery-key.ts'
 import { passphraseBytesMax, passphrasePromptsMax } from '@strata/shared/limits.ts'
 
 /** A terminal's keyboard: what process.stdin is when it is one. */
@@ -47,6 +48,25 @@ export async function askNewPassphrase(terminal: PromptTerminal, question: strin
     terminal.show('The two are not the same.\n')
   }
   throw new StrataError('E_KEY_MISSING', `no passphrase after ${String(passphrasePromptsMax)} attempts`)
+}
+
+/** Asks for the lines of a recovery sheet, one after the other, and at once again for one that is not as it was printed. */
+export async function askRecoveryKey(terminal: PromptTerminal): Promise<string> {
+  const lines: string[] = []
+  for (let number = 1; number <= recoveryLines; number += 1) {
+    lines.push(await askRecoveryLine(terminal, number))
+  }
+  return lines.join('\n')
+}
+
+async function askRecoveryLine(terminal: PromptTerminal, number: number): Promise<string> {
+  for (let attempt = 1; attempt <= passphrasePromptsMax; attempt += 1) {
+    const line = await askPassphrase(terminal, `Recovery key, line ${String(number)} of ${String(recoveryLines)}`)
+    const problem = recoveryLineProblem(line, number)
+    if (problem === undefined) return line
+    terminal.show(`The ${problem}.\n`)
+  }
+  throw new StrataError('E_RECOVERY_KEY', `line ${String(number)} was wrong ${String(passphrasePromptsMax)} times`)
 }
 
 const keys = { interrupt: '\u0003', end: '\u0004', eraseLine: '\u0015', backspace: '\b', delete: '\u007f' }

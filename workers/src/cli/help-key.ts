@@ -1,0 +1,114 @@
+import { environmentHelp, exitCodeHelp } from './help.ts'
+
+/** --help of the commands for keys. No line is longer than 80 columns. */
+const secretHelp = `
+All of these need a secret that opens the tenant (STRATA_PASSPHRASE, --key-file
+or --recovery-key); a terminal is asked for the passphrase.`
+
+export const keyHelp = `
+A tenant has a key pair. Its private half opens everything and lies in the
+store, wrapped once for each way to open it: by a passphrase, a key file or a
+recovery sheet. Any one of them is enough. Backups need none of them: they run
+with the keyring, which opens no block.
+
+Every change is a new revision of the keys in the store; the highest holds.
+${secretHelp}
+
+Examples:
+  strata key show
+  strata key sheet --to sheet.txt
+  strata key rotate
+${environmentHelp}
+${exitCodeHelp}`
+
+export const keyShowHelp = `
+Opens the keys, and says what else they open with and how often they were
+rotated. A keyring from before a rotation is renewed, as by every command that
+is given a secret.
+${secretHelp}
+
+Examples:
+  strata key show
+  strata key show --json | jq .opensWith
+${environmentHelp}
+${exitCodeHelp}`
+
+export const keyPassphraseHelp = `
+The new passphrase comes from STRATA_NEW_PASSPHRASE, or is asked for twice on a
+terminal. The old one, or any other way to open the tenant, is needed first.
+
+This is for a passphrase that is to be another one from now on, not for one
+that leaked: earlier revisions of the keys stay in the store and open with the
+old passphrase. When it leaked, change it and then run strata key rotate: what
+is stored from then on does not open with anything that is known. What was
+stored before was open to whoever had passphrase and store, and stays so.
+
+Examples:
+  strata key passphrase
+  STRATA_NEW_PASSPHRASE=… strata key passphrase --key-file /root/baker.key
+${environmentHelp}
+${exitCodeHelp}`
+
+export const keyAddHelp = `
+WAY is key-file:PATH: the key file at PATH opens the tenant from now on; it is
+made where there is none. It takes the place of a key file that there was. A
+passphrase is added by strata key passphrase, a sheet by strata key sheet.
+${secretHelp}
+
+Examples:
+  strata key add key-file:/media/stick/baker.key
+${environmentHelp}
+${exitCodeHelp}`
+
+export const keyRemoveHelp = `
+WAY is passphrase, key-file or recovery-sheet. The last way stays. Earlier
+revisions of the keys stay in the store and open as they did: if the secret is
+known to others, run strata key rotate afterwards.
+${secretHelp}
+
+Examples:
+  strata key remove recovery-sheet
+${environmentHelp}
+${exitCodeHelp}`
+
+export const keyRotateHelp = `
+Makes a new key pair and a new index key. What is stored from now on does not
+open with the keys that there were; what is there already stays readable, and
+stays open to whoever has the former keys and the store. Nothing is stored
+anew.
+
+The new key has to be wrapped for each way to open the tenant, so all of their
+secrets are needed: give those that are not asked for (--key-file,
+STRATA_PASSPHRASE, STRATA_RECOVERY_KEY), or take a way out first with strata
+key remove. After a leak: strata key passphrase (or add, remove) first, then
+this.
+
+Other machines with a keyring of the tenant go on with the former keys, with a
+warning, until theirs is replaced: copy the new one there, and restart what
+serves with it. Keys of digests, of names of sets and of segments on their way
+follow from the first index key and stay; a tenant whose keyring was stolen
+should move to a new tenant if that matters.
+
+If it is cut off, run it again: it ends with one rotation, and nothing is lost.
+
+Examples:
+  strata key rotate --key-file /root/baker.key
+${environmentHelp}
+${exitCodeHelp}`
+
+export const keySheetHelp = `
+A page of text to print: where the store is, whose it is, and a key of its own
+that opens everything, in four lines that tell a slip of the finger. Store and
+paper are enough to restore, with every server and every other file lost.
+
+There is one sheet at a time: a new one takes the place of the one before. With
+--to it goes to a file that only its owner may read, and that must not exist
+yet; print it and remove it. The sheet holds no credentials of the store.
+${secretHelp}
+
+Examples:
+  strata key sheet | lp
+  strata key sheet --to /dev/shm/sheet.txt
+  strata restore latest:web-1 --to web-1.img --recovery-key
+${environmentHelp}
+${exitCodeHelp}`
