@@ -1,6 +1,7 @@
 import { fork } from 'node:child_process'
 import { availableParallelism } from 'node:os'
 import { basename } from 'node:path'
+import type { Warning } from '@strata/shared/format/manifest.ts'
 import { ingestThreadsMax } from '@strata/shared/limits.ts'
 import type { OpenedSession, Uplink } from '@strata/shared/protocol/uplink.ts'
 import type { StoreTotals } from '@strata/shared/store/decorators/metrics.ts'
@@ -10,6 +11,8 @@ import type { LocalSession } from './service-protocol.ts'
 /** A service of our own for one run: a process with gateway and workers, and a private Redis unless there is one. */
 export interface LocalService {
   readonly uplink: Uplink
+  /** What it has met while it started, and serves all the same. */
+  readonly warnings: readonly Warning[]
   metrics(): Promise<StoreTotals>
   /** Resident memory of the service process at its peak cannot be asked for after it is gone. */
   readonly pid: number
@@ -36,8 +39,9 @@ export async function startLocalService(options: LocalServiceOptions): Promise<L
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   })
   const channel = new ServiceChannel(child, options.onLog)
+  let warnings: readonly Warning[]
   try {
-    await channel.call('start', {
+    warnings = await channel.call('start', {
       storeUrl: options.storeUrl,
       keyringPath: options.keyringPath,
       ...(options.redisUrl === undefined ? {} : { redisUrl: options.redisUrl }),
@@ -50,6 +54,7 @@ export async function startLocalService(options: LocalServiceOptions): Promise<L
     throw error
   }
   return {
+    warnings,
     uplink: { open: async (request) => openedSession(channel, await channel.call('open', request)) },
     metrics: () => channel.call('metrics'),
     pid: child.pid ?? 0,

@@ -1,6 +1,7 @@
 import { constants, getPriority, setPriority } from 'node:os'
 import { systemClock, systemRandomBytes } from '@strata/shared/clock.ts'
 import { invariant, systemErrorCode, toStrataError } from '@strata/shared/errors.ts'
+import type { Warning } from '@strata/shared/format/manifest.ts'
 import { retryNote } from '@strata/shared/store/decorators/retry.ts'
 import { serviceEndMsMax } from '@strata/shared/limits.ts'
 import { allRoles } from '../roles.ts'
@@ -27,9 +28,10 @@ type Handlers = {
 
 const handlers: Handlers = {
   start: async (settings) => {
-    starting = start(settings)
+    const warnings: Warning[] = []
+    starting = start(settings, (warning) => warnings.push(warning))
     await starting
-    return undefined
+    return warnings
   },
   open: (request) => running().open(request),
   presentHistory: (ref, points) => running().gateway.presentHistory(ref, points),
@@ -54,7 +56,7 @@ const handlers: Handlers = {
   },
 }
 
-async function start(settings: ServiceSettings): Promise<void> {
+async function start(settings: ServiceSettings, onWarning: (warning: Warning) => void): Promise<void> {
   stepBack()
   redis = settings.redisUrl === undefined ? await startPrivateRedis(systemClock) : undefined
   service = await startService({
@@ -74,9 +76,7 @@ async function start(settings: ServiceSettings): Promise<void> {
       note(retryNote(error, attempt, delayMs))
     },
     onNote: note,
-    onWarning: ({ code, message }) => {
-      note(`strata: ${code}: ${message}`)
-    },
+    onWarning,
     signal: ending.signal,
   })
   const [repository] = service.tenants.all

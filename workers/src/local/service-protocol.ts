@@ -33,7 +33,8 @@ export interface LocalSession {
 
 /** Calls and what they answer. */
 export interface ServiceCalls {
-  start: { parameters: [ServiceSettings]; result: undefined }
+  /** What of its surroundings is not as it should be. */
+  start: { parameters: [ServiceSettings]; result: readonly Warning[] }
   open: { parameters: [OpenRequest]; result: LocalSession }
   presentHistory: { parameters: [SessionRef, readonly RememberedPoint[]]; result: readonly Warning[] }
   baseDigests: { parameters: [SessionRef, number, number, number]; result: Uint8Array }

@@ -40,14 +40,14 @@ export async function backup(
   const startedMs = clock.monotonicMs()
   const request = requestFrom(context, texts, options)
   await requireKeyring(context, options.tenant)
-  const service = new ServiceOnDemand(context)
+  const told = new Set<string>()
+  const tell = (warning: Warning): void => {
+    const text = `${warning.code}: ${warning.message}`
+    if (!told.has(text)) reporter.warning(text)
+    told.add(text)
+  }
+  const service = new ServiceOnDemand(context, tell)
   try {
-    const told = new Set<string>()
-    const tell = (warning: Warning): void => {
-      const text = `${warning.code}: ${warning.message}`
-      if (!told.has(text)) reporter.warning(text)
-      told.add(text)
-    }
     const outcome = await runBackup(context, request, service, tell)
     outcome.warnings.forEach(tell)
     // The point is there, whatever becomes of the service now.
@@ -115,10 +115,12 @@ async function runBackup(
 /** Started only when the agent has opened its sources: a mistyped path costs no Redis. */
 class ServiceOnDemand {
   readonly #context: Context
+  readonly #onWarning: (warning: Warning) => void
   #service: Promise<LocalService> | undefined
 
-  constructor(context: Context) {
+  constructor(context: Context, onWarning: (warning: Warning) => void) {
     this.#context = context
+    this.#onWarning = onWarning
   }
 
   running(): Promise<LocalService> {
@@ -137,9 +139,9 @@ class ServiceOnDemand {
     if (started.status === 'fulfilled') await started.value.stop()
   }
 
-  #start(): Promise<LocalService> {
+  async #start(): Promise<LocalService> {
     const { settings, env, reporter } = this.#context
-    return startLocalService({
+    const service = await startLocalService({
       storeUrl: requireStoreUrl(settings),
       keyringPath: settings.keyringPath,
       redisUrl: settings.redisUrl,
@@ -150,5 +152,7 @@ class ServiceOnDemand {
         reporter.log(`service: ${line}`)
       },
     })
+    service.warnings.forEach(this.#onWarning)
+    return service
   }
 }
