@@ -20,6 +20,7 @@ import {
   type Golden,
   type GoldenPoint,
 } from '../fixtures/golden/make-golden.ts'
+import { rotatedDescription, rotatedStore, type GoldenRotated } from '../fixtures/golden/make-rotated.ts'
 import { describeWith, type Requirement } from '../servers/require-server.ts'
 
 /**
@@ -46,8 +47,8 @@ interface Run {
   readonly errors: string
 }
 
-async function read(parameters: readonly string[], passphrase = ''): Promise<Run> {
-  const env = { ...process.env, STRATA_PASSPHRASE: passphrase }
+async function read(parameters: readonly string[], passphrase = '', recoveryKey = ''): Promise<Run> {
+  const env = { ...process.env, STRATA_PASSPHRASE: passphrase, STRATA_RECOVERY_KEY: recoveryKey }
   return new Promise((resolve) => {
     execFile(python ?? '', [reader, ...parameters], { env, maxBuffer: 2 ** 24 }, (error, output, errors) => {
       resolve({ status: error === null ? 0 : (error.code ?? null), output, errors })
@@ -104,6 +105,20 @@ describeWith(packages, 'a reader written from docs/format.md', () => {
         .digest('hex'),
       wanted?.sha256,
     )
+  })
+
+  test('reads a tenant whose keys were rotated, with the recovery sheet', async () => {
+    const rotated = JSON.parse(await readFile(rotatedDescription, 'utf8')) as GoldenRotated
+    const { status, output, errors } = await read([rotatedStore, 'sums'], '', rotated.recoveryKey)
+    assert.equal(status, 0, errors)
+    const found = (JSON.parse(output) as GoldenPoint[]).map(({ point, disks }) => [point, disks])
+    assert.deepEqual(
+      found,
+      rotated.points.map(({ point, disks }) => [point, disks]),
+    )
+    const slip = rotated.recoveryKey.replace(/.$/m, (character) => (character === 'A' ? 'B' : 'A'))
+    const refused = await read([rotatedStore, 'points'], '', slip)
+    assert.deepEqual([refused.status, refused.errors], [1, 'refused: line 1\n'])
   })
 
   test('does not open with another passphrase', async () => {

@@ -9,12 +9,14 @@ BLAKE3 is below. It is meant to be read, and is slow.
     read_point.py STORE [--key-file FILE] restore POINT DISK TARGET
     read_point.py STORE [--key-file FILE] sums [POINT...]      SHA-256 of every disk of these points, or of all
 
-Without --key-file the passphrase comes from STRATA_PASSPHRASE. --skip-digests leaves out the BLAKE3 digests of blocks,
+Without --key-file the passphrase comes from STRATA_PASSPHRASE, or the key of a recovery sheet from STRATA_RECOVERY_KEY: its
+four lines. --skip-digests leaves out the BLAKE3 digests of blocks,
 pages and nodes (the seals are checked all the same), which makes it many times as fast.
 """
 
 import argparse
 import base64
+import binascii
 import hashlib
 import hmac
 import io
@@ -235,14 +237,14 @@ def open_box(kind, context, box, index_keys):
     return xaes_open(index_keys[generation], box[16:40], box[:16] + context.encode(), box[40:], context)
 
 
-def parse_document(text, what, *titles):
+def parse_document(text, what, *titles, versions=(1,)):
     require(len(text) <= 4 << 20, f"{what} is too long")
     try:
         document = json.loads(text.decode("utf-8"))
     except ValueError:
         raise Refused(f"{what} is no JSON") from None
     require(isinstance(document, dict) and document.get("strata") in titles, f"{what} is no {' or '.join(titles)}")
-    require(document.get("version") == 1, f"{what} is of version {document.get('version')}")
+    require(document.get("version") in versions, f"{what} is of version {document.get('version')}")
     return document
 
 
@@ -260,7 +262,7 @@ class Tenant:
         require(names, f"{tenant} has no keys")
         name = names[-1]
         text = store.get(name)
-        document = parse_document(text, name, "tenant-keys")
+        document = parse_document(text, name, "tenant-keys", versions=(1, 2))
         spelled = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
         require(spelled == text and list(document)[-1] == "mac", f"{name} is not spelled as it is written")
         require(document["tenantId"] == tenant and document["repositoryId"] == repository, f"{name} belongs elsewhere")
@@ -268,6 +270,7 @@ class Tenant:
         self.ids = bytes.fromhex(tenant) + bytes.fromhex(repository)
         self.private_key = self.open_private_key(document, secrets)
         self.check_mac(document, text)
+        self.private_keys = [self.private_key, *self.open_former_keys(document)]
         self.index_keys = {}
         for sealed in document["indexKeys"]:
             generation = sealed["generation"]
@@ -276,9 +279,19 @@ class Tenant:
             self.index_keys[generation] = hpke_open(self.private_key, info, b"", enc, ct, f"index key {generation}")
         self.name = self.open_name(document["tenantName"])
 
+    def open_former_keys(self, document):
+        """Newest first."""
+        keys = []
+        require(("formerKeys" in document) == (document["version"] == 2), "former keys")
+        for former in document.get("formerKeys", []):
+            info = b"strata/v1/former-key" + bytes.fromhex(self.id) + bytes.fromhex(former["publicKey"])
+            enc, ct = bytes.fromhex(former["encapsulated"]), bytes.fromhex(former["sealed"])
+            keys.insert(0, hpke_open(self.private_key, info, b"", enc, ct, "a former key"))
+        return keys
+
     def open_private_key(self, document, secrets):
         wraps = document["privateKeyWraps"]
-        require(all(self.is_wrap(wrap) for wrap in wraps), "a wrap of the private key")
+        require(all(self.is_wrap(wrap, document["version"]) for wrap in wraps), "a wrap of the private key")
         for wrap in wraps:
             salt = bytes.fromhex(wrap["salt"])
             if wrap["kind"] == "passphrase" and secrets["passphrase"]:
@@ -290,6 +303,9 @@ class Tenant:
             elif wrap["kind"] == "keyFile" and secrets["key_file"]:
                 key = derive(secrets["key_file"], salt, b"strata/v1/key-file")
                 numbers = struct.pack("<IIII", 2, 0, 0, 0)
+            elif wrap["kind"] == "recoverySheet" and secrets["recovery_key"]:
+                key = derive(secrets["recovery_key"], salt, b"strata/v1/recovery-sheet")
+                numbers = struct.pack("<IIII", 3, 0, 0, 0)
             else:
                 continue
             aad = b"strata/v1/private-key" + self.ids + bytes.fromhex(document["publicKey"]) + numbers + salt
@@ -300,9 +316,10 @@ class Tenant:
         raise Refused(f"what was given does not open tenant {self.id}")
 
     @staticmethod
-    def is_wrap(wrap):
+    def is_wrap(wrap, version):
         """One that is none ends the reading of the whole document."""
-        if wrap["kind"] == "keyFile":
+        later = ["recoverySheet", "awsKms", "azureKeyVault"] if version == 2 else []
+        if wrap["kind"] in ["keyFile", *later]:
             return wrap["kdf"] == "hkdf-sha256"
         n, r, p = wrap["N"], wrap["r"], wrap["p"]
         bounded = 2 <= n <= 2**20 and 1 <= r and 1 <= p <= 16 and 128 * n * r <= 256 << 20
@@ -325,7 +342,13 @@ class Tenant:
         """5.4: the key's id and the key."""
         key_id, enc, ct = wrapped[:16], wrapped[16:48], wrapped[48:96]
         info = b"strata/v1/data-key" + bytes.fromhex(self.id)
-        return key_id, hpke_open(self.private_key, info, key_id, enc, ct, f"data key {key_id.hex()}")
+        what = f"data key {key_id.hex()}"
+        for private_key in self.private_keys:
+            try:
+                return key_id, hpke_open(private_key, info, key_id, enc, ct, what)
+            except Refused:
+                continue
+        raise Refused(f"{what} does not open")
 
 
 def read_key_file(path):
@@ -333,6 +356,24 @@ def read_key_file(path):
     require(re.match(r"Strata key file 1(?!\d)", first), f"{path} is no key file of version 1")
     key = base64.b64decode(second, validate=True)
     require(len(key) == 32, f"{path} is damaged")
+    return key
+
+
+def read_recovery_key(text):
+    """5.3: four lines of a recovery sheet."""
+    alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+    key = b""
+    lines = text.split()
+    require(len(lines) == 4, "a recovery key has four lines")
+    for number, line in enumerate(lines, 1):
+        characters = line.replace("-", "").upper().translate(str.maketrans("ILO", "110"))
+        require(len(characters) == 16 and all(c in alphabet for c in characters), f"line {number}")
+        value = 0
+        for character in characters:
+            value = value << 5 | alphabet.index(character)
+        data = value.to_bytes(10, "big")
+        require(binascii.crc_hqx(bytes([number]) + data[:8], 0xFFFF).to_bytes(2, "big") == data[8:], f"line {number}")
+        key += data[:8]
     return key
 
 
@@ -568,8 +609,10 @@ def main():
     commands.add_parser("sums").add_argument("points", nargs="*")
     options = parser.parse_args()
 
+    recovery_key = os.environ.get("STRATA_RECOVERY_KEY")
     secrets = {
         "key_file": read_key_file(options.key_file) if options.key_file else None,
+        "recovery_key": read_recovery_key(recovery_key) if recovery_key else None,
         "passphrase": None if options.key_file else os.environ.get("STRATA_PASSPHRASE"),
     }
     check_digests = not options.skip_digests

@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict'
+import { copyFile, mkdir, readFile, rm } from 'node:fs/promises'
+import { after, before, test } from 'node:test'
+import { redisRequirement } from '../servers/redis.ts'
+import { describeWith } from '../servers/require-server.ts'
+import { makeDisk, Place, type RunOptions } from './place.ts'
+
+interface KeysAnswer {
+  readonly revision: number
+  readonly generation: number
+  readonly opensWith: readonly string[]
+}
+
+const nothing: NonNullable<RunOptions['env']> = {
+  STRATA_KEY_FILE: undefined,
+  STRATA_PASSPHRASE: undefined,
+  STRATA_STORE: undefined,
+  STRATA_STATE: undefined,
+}
+
+/** Keys that change, with backups before and after, by the program as its users have it. */
+describeWith(redisRequirement, 'keys', () => {
+  let place: Place
+  let oldKeyring: string
+
+  before(async () => {
+    place = await Place.withPoint()
+    oldKeyring = place.file('old-keyring.json')
+    await copyFile(place.file('state/keyring.json'), oldKeyring)
+  })
+  after(() => place[Symbol.asyncDispose]())
+
+  test('after a rotation the chain goes on, and points from before and after restore with one secret', async () => {
+    const { point: earlier } = await place.backUpGood()
+    const before = place.file('before.img')
+    await copyFile(place.file('disk.img'), before)
+    const rotated = await place.answers<KeysAnswer>('key', 'rotate')
+    assert.deepEqual([rotated.revision, rotated.generation], [2, 2])
+    await place.changeDisk()
+    const { kind, point } = await place.backUpGood()
+    assert.equal(kind, 'incremental')
+    await place.assertRestores(earlier, before)
+    await place.assertRestores(point, place.file('disk.img'))
+    await place.answers('verify', '--all')
+  })
+
+  test('a keyring from before the rotation: told what it is by what it cannot open, and renewed with a secret', async () => {
+    const keyring = place.file('behind.json')
+    await copyFile(oldKeyring, keyring)
+    const env = { STRATA_KEYRING: keyring, STRATA_KEY_FILE: undefined }
+    const backup = ['backup', place.file('disk.img'), '--set', 'good']
+    const { hint } = await place.refuses('E_KEYRING_BEHIND', backup, { env })
+    assert.match(hint, /copy the keyring|Copy the keyring/)
+    // A set of its own it can still back up; whoever reads the messages sees that it should not.
+    const run = await place.run(['backup', place.file('disk.img'), '--set', 'other', '--json'], { env })
+    assert.equal(run.exitCode, 0, run.messages)
+    assert.match(run.messages, /W_KEYRING_BEHIND/)
+    await place.assertRestores('latest:other', place.file('disk.img'))
+    await place.answersWith({ env: { STRATA_KEYRING: keyring } }, 'key', 'show')
+    assert.deepEqual(await readFile(keyring), await readFile(place.file('state/keyring.json')))
+    await place.answersWith({ env }, ...backup)
+  })
+
+  test('a changed passphrase opens, the one before does not', async () => {
+    const passphrases = ['first passphrase', 'second passphrase'] as const
+    const of = (passphrase: string): RunOptions => ({
+      env: { STRATA_KEY_FILE: undefined, STRATA_PASSPHRASE: passphrase },
+    })
+    const added = { env: { STRATA_NEW_PASSPHRASE: passphrases[0] } }
+    await place.answersWith(added, 'key', 'passphrase')
+    const changing = { env: { ...of(passphrases[0]).env, STRATA_NEW_PASSPHRASE: passphrases[1] } }
+    await place.answersWith(changing, 'key', 'passphrase')
+    const restore = ['restore', 'latest:good', '--to', 'target.img']
+    await place.refuses('E_KEY_WRONG', restore, of(passphrases[0]))
+    await place.answersWith(of(passphrases[1]), ...restore)
+  })
+
+  test('bucket and paper alone: with all else lost, every point comes back', async () => {
+    await using lost = await Place.empty()
+    await makeDisk(lost.file('disk.img'), 2)
+    await lost.answers('init', '--tenant', 'Baker & Sons')
+    await lost.backUpGood()
+    const printed = await lost.run(['key', 'sheet'])
+    assert.equal(printed.exitCode, 0, printed.messages)
+    const paper = printed.output
+    await copyFile(lost.file('disk.img'), lost.file('wanted.img'))
+    for (const gone of ['state', 'key', 'disk.img']) await rm(lost.file(gone), { recursive: true })
+    await mkdir(lost.file('home'))
+
+    const url = /export STRATA_STORE='(.*)'/.exec(paper)?.[1]
+    const key = [...paper.matchAll(/^ +\d: {2}(.*)$/gm)].map(([, line]) => line ?? '').join('\n')
+    const env = { ...nothing, HOME: lost.file('home'), STRATA_STORE: url, STRATA_RECOVERY_KEY: key }
+    const slip = key.replace(/[0-9A-Z](?=.*\n)/, (character) => (character === 'Z' ? 'Y' : 'Z'))
+    const { message } = await lost.refuses('E_RECOVERY_KEY', ['points'], { env: { ...env, STRATA_RECOVERY_KEY: slip } })
+    assert.match(message, /line 1/)
+    const points = await lost.answersWith<{ set: string }[]>({ env }, 'points')
+    assert.deepEqual(
+      points.map(({ set }) => set),
+      ['good'],
+    )
+    await lost.answersWith({ env }, 'restore', 'latest:good', '--to', lost.file('back.img'))
+    assert.ok((await readFile(lost.file('back.img'))).equals(await readFile(lost.file('wanted.img'))))
+  })
+})
