@@ -282,6 +282,8 @@ export const storeConnectTimeoutMs = 15_000
  * whoever gets hold of one can do no more than spoil one object.
  */
 export const uploadGrantLifeMsMax = 3600_000
+/** A service that keeps a key answers within this time, or is asked again a few times. */
+export const keyProviderTimeoutMs = 30_000
 /** How long the offset between the store's clock and ours is believed. */
 export const storeClockLifeMs = 60_000
 /** Directories of a store that need not be synced into those above them once more. */

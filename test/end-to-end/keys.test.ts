@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { copyFile, mkdir, readFile, rm } from 'node:fs/promises'
 import { after, before, test } from 'node:test'
+import { FakeKms } from '../servers/fake-kms.ts'
 import { redisRequirement } from '../servers/redis.ts'
 import { describeWith } from '../servers/require-server.ts'
 import { makeDisk, Place, type RunOptions } from './place.ts'
@@ -100,5 +101,37 @@ describeWith(redisRequirement, 'keys', () => {
     )
     await lost.answersWith({ env }, 'restore', 'latest:good', '--to', lost.file('back.img'))
     assert.ok((await readFile(lost.file('back.img'))).equals(await readFile(lost.file('wanted.img'))))
+  })
+
+  test('AWS KMS: init, restore and rotate with it alone, and a permission that is missing is named', async () => {
+    await using kms = await FakeKms.start()
+    await using tenant = await Place.empty(kms.env)
+    const alone = { env: { STRATA_KEY_FILE: undefined } }
+    await makeDisk(tenant.file('disk.img'), 3)
+    kms.allowed.delete('kms:Decrypt')
+    const init = ['init', '--kms', `aws:${kms.alias}`]
+    const denied = await tenant.run(['--json', ...init], alone)
+    assert.match(denied.output, /"E_KEY_DENIED".*kms:Decrypt on arn:aws:kms:/s)
+    kms.allowed.add('kms:Decrypt')
+    const made = await tenant.answersWith<{ unlockedBy: string[] }>(alone, ...init)
+    assert.deepEqual(made.unlockedBy, ['awsKms'])
+    await tenant.answersWith(alone, 'backup', tenant.file('disk.img'), '--set', 'good')
+    const rotated = await tenant.answersWith<KeysAnswer>(alone, 'key', 'rotate')
+    assert.deepEqual([rotated.revision, rotated.opensWith], [2, ['awsKms']])
+    await rm(tenant.file('state'), { recursive: true })
+    await tenant.answersWith(alone, 'restore', 'latest:good', '--to', tenant.file('back.img'))
+    assert.ok((await readFile(tenant.file('back.img'))).equals(await readFile(tenant.file('disk.img'))))
+
+    kms.allowed.clear()
+    const restore = ['restore', 'latest:good', '--to', tenant.file('again.img')]
+    const { message, hint } = await tenant.refuses('E_KEY_DENIED', restore, alone)
+    assert.match(message, /kms:Decrypt on arn:aws:kms:/)
+    assert.match(hint, /Grant kms:Decrypt/)
+    const adding = { env: { ...alone.env, STRATA_NEW_PASSPHRASE: 'a passphrase of its own' } }
+    await tenant.refuses('E_KEY_DENIED', ['key', 'passphrase'], adding)
+    kms.allowed.add('kms:Decrypt')
+    await tenant.answersWith(adding, 'key', 'passphrase')
+    kms.allowed.clear()
+    await tenant.answersWith({ env: { ...alone.env, STRATA_PASSPHRASE: 'a passphrase of its own' } }, ...restore)
   })
 })

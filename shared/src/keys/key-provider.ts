@@ -21,3 +21,11 @@ export interface ProviderWrapped {
   readonly key: string
   readonly wrapped: Uint8Array
 }
+
+type Tail<Parameters extends unknown[]> = Parameters extends [unknown, ...infer Rest] ? Rest : never
+
+/** `KeyProvider`, for one service. */
+export interface ProviderOfOne {
+  wrap(...parameters: Tail<Parameters<KeyProvider['wrap']>>): ReturnType<KeyProvider['wrap']>
+  unwrap(...parameters: Tail<Parameters<KeyProvider['unwrap']>>): ReturnType<KeyProvider['unwrap']>
+}

@@ -3,13 +3,14 @@ import { environmentHelp, exitCodeHelp } from './help.ts'
 /** --help of the commands for keys. No line is longer than 80 columns. */
 const secretHelp = `
 All of these need a secret that opens the tenant (STRATA_PASSPHRASE, --key-file
-or --recovery-key); a terminal is asked for the passphrase.`
+or --recovery-key). Where none is given, AWS KMS or Key Vault is asked if the
+tenant opens by one of them, and else a terminal for the passphrase.`
 
 export const keyHelp = `
 A tenant has a key pair. Its private half opens everything and lies in the
-store, wrapped once for each way to open it: by a passphrase, a key file or a
-recovery sheet. Any one of them is enough. Backups need none of them: they run
-with the keyring, which opens no block.
+store, wrapped once for each way to open it: by a passphrase, a key file, a
+recovery sheet, AWS KMS or Azure Key Vault. Any one of them is enough. Backups
+need none of them: they run with the keyring, which opens no block.
 
 Every change is a new revision of the keys in the store; the highest holds.
 ${secretHelp}
@@ -50,20 +51,30 @@ ${environmentHelp}
 ${exitCodeHelp}`
 
 export const keyAddHelp = `
-WAY is key-file:PATH: the key file at PATH opens the tenant from now on; it is
-made where there is none. It takes the place of a key file that there was. A
-passphrase is added by strata key passphrase, a sheet by strata key sheet.
+WAY is one of
+  key-file:PATH         a key file; it is made where there is none
+  aws:KEY               a symmetric key of AWS KMS: its ARN, id or alias/NAME
+  azure:https://VAULT.vault.azure.net/keys/NAME/VERSION
+                        an RSA key of Azure Key Vault or Managed HSM
+It takes the place of one of its kind that there was. A passphrase is added by
+strata key passphrase, a sheet by strata key sheet.
+
+A service never sees the tenant's key: it wraps 32 random bytes that wrap the
+key. Credentials come from where its own tools take them. AWS needs kms:Encrypt
+for this and kms:Decrypt to open; the encryption context has strata:tenant and
+strata:repository. Key Vault needs the key permissions wrapKey and unwrapKey.
 ${secretHelp}
 
 Examples:
   strata key add key-file:/media/stick/baker.key
+  strata key add aws:alias/strata
 ${environmentHelp}
 ${exitCodeHelp}`
 
 export const keyRemoveHelp = `
-WAY is passphrase, key-file or recovery-sheet. The last way stays. Earlier
-revisions of the keys stay in the store and open as they did: if the secret is
-known to others, run strata key rotate afterwards.
+WAY is passphrase, key-file, recovery-sheet, aws or azure. The last way stays.
+Earlier revisions of the keys stay in the store and open as they did: if the
+secret is known to others, run strata key rotate afterwards.
 ${secretHelp}
 
 Examples:

@@ -55,13 +55,15 @@ must be there. Nothing is ever overwritten, and a run that was cut off is
 finished by the same command.
 
 The tenant is opened by a passphrase (STRATA_PASSPHRASE, or asked for on a
-terminal), by a key file (made where there is none), or by either of the two.
-Backups need neither: they run with the keyring, which opens no block.
-Restores do, and there is no other way in.
+terminal), by a key file (made where there is none), or by a key that AWS KMS or
+Azure Key Vault keeps (--kms; strata key add --help tells more). With several,
+any one of them is enough. Backups need none: they run with the keyring, which
+opens no block. Restores do, and there is no other way in.
 
 Examples:
   strata init --store file:///srv/backup
   strata init --tenant "Baker & Sons" --key-file /root/baker.key
+  strata init --tenant Cook --kms aws:alias/strata
   strata init --tenant Other --keyring /etc/strata/other.json
       a second tenant in the same repository
 ${environmentHelp}

@@ -58,7 +58,7 @@ function addKeyAdd(key: Command, run: Run): void {
   key
     .command('add')
     .description('another way to open the tenant, or another secret for one')
-    .argument('<way>', 'key-file:PATH')
+    .argument('<way>', 'key-file:PATH, aws:KEY or azure:URL')
     .option(...tenantOption)
     .addHelpText('after', keyAddHelp)
     .action((way: string, options: KeyOptions, command: Command) =>
@@ -73,7 +73,7 @@ function addKeyRemove(key: Command, run: Run): void {
   key
     .command('remove')
     .description('one way less to open the tenant')
-    .argument('<way>', 'passphrase, key-file or recovery-sheet')
+    .argument('<way>', 'passphrase, key-file, recovery-sheet, aws or azure')
     .option(...tenantOption)
     .addHelpText('after', keyRemoveHelp)
     .action((way: string, options: KeyOptions, command: Command) =>

@@ -23,6 +23,8 @@ test('what is no command line ends with 2, names itself, and is one document wit
     ['verify'],
     ['verify', 'abcdef', '--all'],
     ['init', '--tenant', ''],
+    ['init', '--kms', 'gcp:key'],
+    ['init', '--kms', 'aws:'],
     ['key', 'nosuch'],
     ['key', 'add', 'key-file:'],
     ['key', 'add', 'passphrase'],

@@ -139,6 +139,7 @@ function addInit(program: Command, run: Run): void {
     .command('init')
     .description('create repository, tenant and keyring (never overwrites)')
     .option('--tenant <name>', "the tenant's name", 'default')
+    .option('--kms <key>', 'a key that opens it: aws:ARN, aws:alias/NAME or azure:https://VAULT/keys/NAME/VERSION')
     .addHelpText('after', initHelp)
     .action((options: InitOptions, command: Command) =>
       run(command, async (context) => {

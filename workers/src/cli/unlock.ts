@@ -1,8 +1,10 @@
 import type { RandomBytes } from '@strata/shared/clock.ts'
 import { hasCode, StrataError } from '@strata/shared/errors.ts'
 import { createKeyFile, readKeyFile } from '@strata/shared/keys/key-file.ts'
+import { keyProviders } from '@strata/shared/keys/key-providers.ts'
 import { writeKeyring } from '@strata/shared/keys/keyring.ts'
 import { hasSecret } from '@strata/shared/keys/open-private-key.ts'
+import type { ProviderKeyName } from '@strata/shared/keys/private-key-wrap.ts'
 import { parseRecoveryKey } from '@strata/shared/keys/recovery-key.ts'
 import type { UnlockSecrets } from '@strata/shared/keys/tenant-keys.ts'
 import { putInPlace } from '@strata/shared/repository/rotate-tenant.ts'
@@ -86,8 +88,9 @@ function hasProvider(ways: UnlockWays): boolean {
 }
 
 async function readGivenSecrets(context: Context): Promise<UnlockSecrets> {
-  const { settings } = context
+  const { settings, env } = context
   return {
+    provider: keyProviders({ env }),
     passphrase: settings.passphrase,
     keyFile: settings.keyFilePath === undefined ? undefined : await readKeyFile(settings.keyFilePath),
     recoveryKey: await readGivenRecoveryKey(context),
@@ -121,28 +124,30 @@ async function keepKeyring({ settings, reporter }: Context, { keyring, keyringCh
 }
 
 /** Secrets for a new tenant. A key file that does not exist yet is not made here: nothing is written before it must be. */
-export async function secretsForNewTenant(context: Context): Promise<NewTenantSecrets> {
-  const { settings, terminal } = context
+export async function secretsForNewTenant(
+  { settings, terminal, env }: Context,
+  providerKey: ProviderKeyName | undefined,
+): Promise<NewTenantSecrets> {
   const { keyFilePath } = settings
   const keyFile = keyFilePath === undefined ? undefined : await existingKeyFile(keyFilePath)
-  if (settings.passphrase !== undefined || keyFilePath !== undefined) {
-    return {
-      passphrase: settings.passphrase,
-      keyFile,
-      createKeyFileAt: keyFile === undefined ? keyFilePath : undefined,
-    }
+  const provider = keyProviders({ env })
+  const byService = { providerKey, provider }
+  if (settings.passphrase !== undefined || keyFilePath !== undefined || providerKey !== undefined) {
+    const createKeyFileAt = keyFile === undefined ? keyFilePath : undefined
+    return { passphrase: settings.passphrase, keyFile, createKeyFileAt, ...byService }
   }
   if (terminal === undefined) {
     throw new StrataError('E_KEY_MISSING', 'a new tenant needs a passphrase or a key file, and none was given', {
-      hint: 'Set STRATA_PASSPHRASE, or pass --key-file PATH (a new key file is made there), or run this on a terminal.',
+      hint: 'Set STRATA_PASSPHRASE, or pass --key-file PATH (a new key file is made there) or --kms KEY, or run this on a terminal.',
     })
   }
   const passphrase = await askNewPassphrase(terminal, 'Passphrase for the new tenant')
-  return { passphrase, keyFile: undefined, createKeyFileAt: undefined }
+  return { passphrase, keyFile: undefined, createKeyFileAt: undefined, ...byService }
 }
 
 export interface NewTenantSecrets extends UnlockSecrets {
   readonly createKeyFileAt: string | undefined
+  readonly providerKey: ProviderKeyName | undefined
 }
 
 /** The key file at `path`; one is made where there is none. */

@@ -2,22 +2,20 @@ import { rm, stat } from 'node:fs/promises'
 import { hasCode, StrataError, systemErrorCode } from '@strata/shared/errors.ts'
 import { tenantKeysName } from '@strata/shared/format/names.ts'
 import { createKeyFile } from '@strata/shared/keys/key-file.ts'
+import { wrapNames } from '@strata/shared/keys/open-private-key.ts'
+import type { ProviderKeyName } from '@strata/shared/keys/private-key-wrap.ts'
 import { readKeyring, writeKeyring, type Keyring } from '@strata/shared/keys/keyring.ts'
 import { encodeTenantKeys } from '@strata/shared/keys/tenant-document.ts'
-import {
-  createTenantKeys,
-  ingestKeysFrom,
-  openTenantName,
-  unlockTenant,
-  type UnlockSecrets,
-} from '@strata/shared/keys/tenant-keys.ts'
+import { createTenantKeys, ingestKeysFrom, openTenantName, unlockTenant } from '@strata/shared/keys/tenant-keys.ts'
 import { passphraseCharsAdvised } from '@strata/shared/limits.ts'
 import { createRepositoryDocument } from '@strata/shared/repository/repository.ts'
 import { readTenantKeys } from '@strata/shared/repository/keys-document.ts'
+import { requireOpens } from '@strata/shared/repository/unlock.ts'
 import { probeCreateIfAbsent } from '@strata/shared/store/conditional-probe.ts'
 import type { ObjectStore } from '@strata/shared/store/object-store.ts'
 import { asId, idBytes, idFromBytes, type Id, type TenantId } from '@strata/shared/types.ts'
 import { exitCodes, stopIfInterrupted, type Context, type ExitCode } from '../context.ts'
+import { parseProviderKey } from '../input/key-way.ts'
 import { parseTenantName } from '../input/tenant-name.ts'
 import { factLines } from '../output/table.ts'
 import { withStore } from '../store.ts'
@@ -39,6 +37,7 @@ import { secretsForNewTenant, type NewTenantSecrets } from '../unlock.ts'
  */
 export interface InitOptions {
   readonly tenant: string
+  readonly kms?: string
 }
 
 interface NewTenant {
@@ -52,12 +51,13 @@ const unfinishedSuffix = '.unfinished'
 
 export async function init(context: Context, given: InitOptions): Promise<ExitCode> {
   const options = { tenant: parseTenantName(given.tenant) }
+  const providerKey = given.kms === undefined ? undefined : parseProviderKey(given.kms)
   const { keyringPath } = context.settings
   await requireNoKeyring(keyringPath)
   return await withStore(
     context,
     async (store) => {
-      const secrets = await secretsForNewTenant(context)
+      const secrets = await secretsForNewTenant(context, providerKey)
       await probeCreateIfAbsent(store, context.random)
       const { repository } = await createRepositoryDocument(store, context.random)
       stopIfInterrupted(context.signal)
@@ -89,13 +89,21 @@ async function createTenant(
   store: ObjectStore,
   repositoryId: Id,
   { tenant: tenantName }: InitOptions,
-  { passphrase, keyFile: givenKeyFile, createKeyFileAt }: NewTenantSecrets,
+  { passphrase, keyFile: givenKeyFile, createKeyFileAt, providerKey, provider }: NewTenantSecrets,
 ): Promise<NewTenant> {
   const { random, settings } = context
   const keyFile = createKeyFileAt === undefined ? givenKeyFile : await createKeyFile(createKeyFileAt, random)
   const tenantId = idFromBytes<TenantId>(random(idBytes))
-  const unlock: UnlockSecrets = { passphrase, keyFile }
-  const { document, ingest } = await createTenantKeys({ repositoryId, tenantId, tenantName, unlock, random })
+  const unlock = { passphrase, keyFile, providerKey, provider }
+  const { document, ingest, privateKey } = await createTenantKeys({
+    repositoryId,
+    tenantId,
+    tenantName,
+    unlock,
+    random,
+  })
+  // Who may wrap and not unwrap should hear of it now.
+  if (providerKey !== undefined) await requireOpens(document, privateKey, { provider })
   const keyring: Keyring = { ...ingest, tenantName }
   await writeKeyring(settings.keyringPath + unfinishedSuffix, keyring, { overwrite: true })
   const keysName = tenantKeysName(tenantId, document.revision)
@@ -165,6 +173,7 @@ function report(
   secrets: NewTenantSecrets,
 ): void {
   const { reporter, settings } = context
+  const { providerKey } = secrets
   const byPassphrase = secrets.passphrase !== undefined
   const keyFile = settings.keyFilePath
   if (byPassphrase && secrets.passphrase.length < passphraseCharsAdvised) {
@@ -177,7 +186,11 @@ function report(
     store: store.description,
     keyring: settings.keyringPath,
     keyFile: keyFile ?? null,
-    unlockedBy: [...(byPassphrase ? ['passphrase'] : []), ...(keyFile === undefined ? [] : ['keyFile'])],
+    unlockedBy: [
+      ...(byPassphrase ? ['passphrase'] : []),
+      ...(keyFile === undefined ? [] : ['keyFile']),
+      ...(providerKey === undefined ? [] : [providerKey.kind]),
+    ],
   }
   const facts = factLines([
     ['repository', `${keyring.repositoryId} in ${store.description}`],
@@ -186,13 +199,18 @@ function report(
     ...(keyFile === undefined ? [] : [['key file', `${keyFile}${keyFileCreated ? ', made just now' : ''}`] as const]),
   ])
   reporter.result(document, facts)
-  for (const line of keepSafe(byPassphrase, keyFile)) reporter.note(line)
+  for (const line of keepSafe(byPassphrase, keyFile, providerKey)) reporter.note(line)
 }
 
-function keepSafe(byPassphrase: boolean, keyFile: string | undefined): string[] {
+function keepSafe(
+  byPassphrase: boolean,
+  keyFile: string | undefined,
+  providerKey: ProviderKeyName | undefined,
+): string[] {
   const secrets = [
     ...(byPassphrase ? ['the passphrase'] : []),
     ...(keyFile === undefined ? [] : [`the key file ${keyFile}`]),
+    ...(providerKey === undefined ? [] : [`the key ${providerKey.name} of ${wrapNames[providerKey.kind]}`]),
   ]
   return [
     '',
@@ -201,5 +219,6 @@ function keepSafe(byPassphrase: boolean, keyFile: string | undefined): string[] 
     'Keep it apart from the store and from this machine: whoever has it and the',
     'store can read everything. The keyring is for backups and opens no block; it',
     'is rebuilt from the store, with the secret, where it is lost.',
+    'strata key sheet prints a page that opens everything when all else is lost.',
   ]
 }

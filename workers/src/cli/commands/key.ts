@@ -1,7 +1,13 @@
 import { StrataError } from '@strata/shared/errors.ts'
 import { withoutWrap, withWrap } from '@strata/shared/keys/change-keys.ts'
 import { wrapNames, type UnlockSecrets } from '@strata/shared/keys/open-private-key.ts'
-import { wrapWithPassphrase, wrapWithSecret } from '@strata/shared/keys/private-key-wrap.ts'
+import { keyProviders } from '@strata/shared/keys/key-providers.ts'
+import {
+  wrapWithPassphrase,
+  wrapWithProvider,
+  wrapWithSecret,
+  type ProviderKeyName,
+} from '@strata/shared/keys/private-key-wrap.ts'
 import { formerKeysOf, type TenantKeysDocument } from '@strata/shared/keys/tenant-document.ts'
 import { isProviderWrap, type PrivateKeyWrap } from '@strata/shared/keys/wrap-schema.ts'
 import { passphraseCharsAdvised } from '@strata/shared/limits.ts'
@@ -9,7 +15,7 @@ import { appendTenantKeys } from '@strata/shared/repository/keys-document.ts'
 import { requireOpens, type UnlockedTenant } from '@strata/shared/repository/unlock.ts'
 import type { ObjectStore } from '@strata/shared/store/object-store.ts'
 import { exitCodes, stopIfInterrupted, type Context, type ExitCode } from '../context.ts'
-import { parseKeyWay } from '../input/key-way.ts'
+import { parseKeyWay, providerKeyOf } from '../input/key-way.ts'
 import { askNewPassphrase } from '../input/prompt.ts'
 import { factLines } from '../output/table.ts'
 import { withStore } from '../store.ts'
@@ -66,15 +72,37 @@ export async function keyPassphrase(context: Context, options: KeyOptions): Prom
 
 /** `strata key add`. */
 export async function keyAdd(context: Context, way: string, options: KeyOptions): Promise<ExitCode> {
-  const { path } = parseAddedWay(way)
+  const added = parseAddedWay(way)
   return await withUnlocked(context, options, async (store, unlocked) => {
-    const { privateKey } = unlocked
-    const { keyFile, isMade } = await readOrMakeKeyFile(path, context.random)
-    const wrap = wrapWithSecret('keyFile', privateKey, privateKey.bytes(), keyFile, context.random)
-    const document = await replaceWrap(context, store, unlocked, wrap, { keyFile })
-    tell(context, document, unlocked, `the tenant opens with the key file ${path}${isMade ? ', made just now' : ''}`)
+    const { wrap, secret, what } =
+      'path' in added ? await keyFileWrap(context, unlocked, added.path) : await providerWrap(context, unlocked, added)
+    const document = await replaceWrap(context, store, unlocked, wrap, secret)
+    tell(context, document, unlocked, `the tenant opens with ${what}`)
     return exitCodes.success
   })
+}
+
+interface AddedWrap {
+  readonly wrap: PrivateKeyWrap
+  /** What opens it. */
+  readonly secret: UnlockSecrets
+  readonly what: string
+}
+
+async function keyFileWrap({ random }: Context, { privateKey }: UnlockedTenant, path: string): Promise<AddedWrap> {
+  const { keyFile, isMade } = await readOrMakeKeyFile(path, random)
+  const wrap = wrapWithSecret('keyFile', privateKey, privateKey.bytes(), keyFile, random)
+  return { wrap, secret: { keyFile }, what: `the key file ${path}${isMade ? ', made just now' : ''}` }
+}
+
+async function providerWrap(
+  { env, random }: Context,
+  { privateKey }: UnlockedTenant,
+  name: ProviderKeyName,
+): Promise<AddedWrap> {
+  const provider = keyProviders({ env })
+  const wrap = await wrapWithProvider(name, privateKey, privateKey.bytes(), provider, random)
+  return { wrap, secret: { provider }, what: describeWrap(wrap) }
 }
 
 /** `strata key remove`. */
@@ -133,11 +161,13 @@ async function newPassphrase({ settings, terminal }: Context): Promise<string> {
 
 const keyFilePrefix = 'key-file:'
 
-function parseAddedWay(text: string): { path: string } {
+function parseAddedWay(text: string): { readonly path: string } | ProviderKeyName {
   if (text.startsWith(keyFilePrefix) && text.length > keyFilePrefix.length) {
     return { path: text.slice(keyFilePrefix.length) }
   }
-  throw new StrataError('E_USAGE', `'${text}' is not key-file:PATH`)
+  const key = providerKeyOf(text)
+  if (key !== undefined) return key
+  throw new StrataError('E_USAGE', `'${text}' is none of key-file:PATH, aws:KEY, azure:URL`)
 }
 
 function describeWrap(wrap: PrivateKeyWrap): string {
