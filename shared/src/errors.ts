@@ -118,6 +118,15 @@ export const errorCatalogue = {
     'The service that keeps the key did not answer, or asks for fewer requests. Run the command again later.',
   ),
   E_RECOVERY_KEY: permanent('The message names the lines that are not as they were printed. Type those again.'),
+  E_TENANT_DESTROYED: permanent(
+    "The tenant's keys were destroyed, as two people had agreed. What is stored of it can be opened by nobody any more.",
+  ),
+  E_DESTROY_REFUSED: permanent(
+    'The message says what stands against it. strata key destroy shows how far it has come.',
+  ),
+  E_DESTROY_PENDING: permanent(
+    'While it is asked for to destroy the keys they stay as they are. To change them, cancel that first: strata key destroy --cancel.',
+  ),
   E_KEYRING_MISSING: permanent('Run strata init first, or point STRATA_KEYRING at the keyring it wrote.'),
   E_KEYRING_DAMAGED: permanent(
     'Remove the keyring file; the next command that knows the passphrase writes it anew from the store.',

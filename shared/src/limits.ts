@@ -92,6 +92,12 @@ export const scryptCostMax = 2 ** 20
 export const scryptMemoryBytesMax = 256 * MiB
 export const scryptParallelMax = 16
 export const keyringBytesMax = 1 * MiB
+/** A document about the end of a tenant's keys; its tombstone. */
+export const destructionBytesMax = 4 * KiB
+/** From the request to the end, and at least from the confirmation: whoever is against it has this long to notice. */
+export const destructionDelayMsDefault = 30 * 24 * 3600_000
+export const destructionDelayMsMin = 7 * 24 * 3600_000
+export const destructionDelayMsMax = 366 * 24 * 3600_000
 export const keyFileBytesMax = 4 * KiB
 /**
  * Sessions whose data keys a worker process keeps: more than it serves at the same time, since a session that comes back
@@ -577,6 +583,10 @@ invariant(
 invariant(
   repositoryDocumentBytesMax <= documentBytesMax && tenantKeysBytesMax <= documentBytesMax,
   'what is read as an object can be read as a document',
+)
+invariant(
+  destructionDelayMsMin <= destructionDelayMsDefault && destructionDelayMsDefault <= destructionDelayMsMax,
+  'what is destroyed if nobody says when is destroyed within the bounds',
 )
 invariant(formerKeysMax < indexKeyGenerationsMax, 'each rotation has a generation of the index key')
 invariant(pagePackBytesMax < packBytesMax, 'offsets in a page pack fit 32 bits')

@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict'
 import { copyFile, mkdir, readFile, rm } from 'node:fs/promises'
 import { after, before, test } from 'node:test'
+import { systemClock, systemRandomBytes } from '@strata/shared/clock.ts'
+import { destructionName } from '@strata/shared/format/names.ts'
+import { encodeDestruction } from '@strata/shared/keys/destruction-document.ts'
+import { readKeyFile } from '@strata/shared/keys/key-file.ts'
+import { readDestruction } from '@strata/shared/repository/destruction.ts'
+import { unlockRepository } from '@strata/shared/repository/unlock.ts'
+import { openDirectoryStore } from '@strata/shared/store/directory.ts'
+import type { TenantId } from '@strata/shared/types.ts'
 import { FakeKms } from '../servers/fake-kms.ts'
 import { redisRequirement } from '../servers/redis.ts'
 import { describeWith } from '../servers/require-server.ts'
@@ -134,4 +142,50 @@ describeWith(redisRequirement, 'keys', () => {
     kms.allowed.clear()
     await tenant.answersWith({ env: { ...alone.env, STRATA_PASSPHRASE: 'a passphrase of its own' } }, ...restore)
   })
+
+  test('a tenant that two people had destroyed: every command says so, also on machines that were not told', async () => {
+    await using doomed = await Place.empty({ STRATA_PASSPHRASE: 'the passphrase of one person' })
+    const passphrase = { env: { STRATA_KEY_FILE: undefined } }
+    const keyFile = { env: { STRATA_PASSPHRASE: undefined } }
+    await doomed.answers('init', '--tenant', 'Doomed')
+    await makeDisk(doomed.file('disk.img'), 4)
+    await doomed.backUpGood()
+    const elsewhere = { env: { STRATA_KEYRING: doomed.file('elsewhere.json') } }
+    await copyFile(doomed.file('state/keyring.json'), doomed.file('elsewhere.json'))
+    const destroy = ['key', 'destroy', '--tenant', 'Doomed']
+    await doomed.answersWith(passphrase, ...destroy, '--request')
+    await doomed.answersWith(keyFile, ...destroy, '--confirm')
+    const { details } = await doomed.refuses('E_DESTROY_REFUSED', [...destroy, '--execute'], keyFile)
+    assert.ok(typeof details?.['dueAt'] === 'string')
+    await doomed.backUpGood()
+
+    const tenant = await makeDue(doomed)
+    await doomed.answersWith(keyFile, ...destroy, '--execute')
+    assert.deepEqual(await doomed.objects(/\/keys\//), [])
+    const backup = ['backup', doomed.file('disk.img'), '--set', 'good']
+    for (const args of [['points'], ['restore', 'latest:good', '--to', 'x.img'], ['verify', '--all'], backup]) {
+      await doomed.refuses('E_TENANT_DESTROYED', args)
+      await doomed.refuses('E_TENANT_DESTROYED', args, elsewhere)
+    }
+    const again = await doomed.answers<{ resumed: boolean }>('key', 'destroy', '--tenant', tenant, '--execute')
+    assert.equal(again.resumed, true)
+  })
 })
+
+/** As if the delay had passed: by whoever has the key. */
+async function makeDue(place: Place): Promise<TenantId> {
+  const store = await openDirectoryStore(place.file('store'), { clock: systemClock, randomBytes: systemRandomBytes })
+  const keyFile = await readKeyFile(place.file('key'))
+  const { privateKey } = await unlockRepository(store, {
+    keyringPath: place.file('state/keyring.json'),
+    secrets: () => Promise.resolve({ keyFile }),
+    random: systemRandomBytes,
+  })
+  const { tenantId } = privateKey
+  const facts = await readDestruction(store, tenantId)
+  assert.ok(facts)
+  const dueAt = new Date(Date.now() - 1000).toISOString()
+  await store.put(destructionName(tenantId, facts.number), [encodeDestruction({ ...facts, dueAt }, privateKey)])
+  await store.close()
+  return tenantId
+}

@@ -9,6 +9,7 @@ import type { StagingArea } from '@strata/shared/staging/staging-area.ts'
 import { probeCreateIfAbsent } from '@strata/shared/store/conditional-probe.ts'
 import { createStoreMetrics, type StoreTotals } from '@strata/shared/store/decorators/metrics.ts'
 import type { RetryObserver } from '@strata/shared/store/decorators/retry.ts'
+import { destructionWarning } from '@strata/shared/repository/destruction.ts'
 import type { ObjectStore } from '@strata/shared/store/object-store.ts'
 import type { StoreObserver } from '@strata/shared/store/store-requests.ts'
 import { openStore } from '@strata/shared/store/open-store.ts'
@@ -76,6 +77,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const [store] = await Promise.all([openMeasured(options, metrics.onRequest), prepareRedis(options)])
   const tenants = await Tenants.open({ store, keyringPath: options.keyringPath, clock, random, onWarning })
   await probeCreateIfAbsent(store, random)
+  // Alone, whoever started the run has heard of it already.
+  if (!isAlone) await warnOfDestructions(tenants, onWarning)
   const handOver = await createHandOver(options.handOverDirectory)
   const places = placesOf(options, tenants)
   const guard = await orElse(RedisGuard.begin(places.own, { died: options.redisDied }), () => handOver.remove())
@@ -179,6 +182,13 @@ async function prepareRedis({ redis, isAlone, onNote, onWarning }: ServiceOption
   } catch (error) {
     // No backup fails for what others have left.
     onNote?.(`what killed services have left in Redis stays there for now: ${(error as Error).message}`)
+  }
+}
+
+async function warnOfDestructions(tenants: Tenants, onWarning: ServiceOptions['onWarning']): Promise<void> {
+  for (const { store, tenant } of tenants.all) {
+    const warning = await destructionWarning(store, tenant)
+    if (warning !== undefined) onWarning?.(warning)
   }
 }
 

@@ -46,6 +46,28 @@ export function isTenantKeysName(tenant: TenantId, name: string): boolean {
   return name.startsWith(prefix) && /^(?!0{8})[0-9]{8}$/.test(name.slice(prefix.length))
 }
 
+/** What was asked for and agreed to about the end of a tenant's keys, in numbered versions. */
+export function destructionPrefix(tenant: TenantId): string {
+  return `${tenantPrefix(tenant)}destruction/`
+}
+
+export const destructionNumberMax = 10 ** documentDigits - 1
+export function destructionName(tenant: TenantId, number: number): string {
+  return `${destructionPrefix(tenant)}${padded(number, documentDigits)}`
+}
+
+/** Its number, by its name; undefined for whatever else may lie there. */
+export function destructionNumberOf(tenant: TenantId, name: string): number | undefined {
+  const prefix = destructionPrefix(tenant)
+  const digits = name.startsWith(prefix) ? /^(?!0{8})[0-9]{8}$/.exec(name.slice(prefix.length))?.[0] : undefined
+  return digits === undefined ? undefined : Number(digits)
+}
+
+/** Says that a tenant's keys were destroyed. */
+export function tombstoneName(tenant: TenantId): string {
+  return `${tenantPrefix(tenant)}destroyed`
+}
+
 /** Where a set's objects lie. */
 export interface SetPlace {
   readonly tenant: TenantId

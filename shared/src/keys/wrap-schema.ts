@@ -58,6 +58,7 @@ export const wrapSchema = v.union([
   azureKeyVaultWrapSchema,
 ])
 
+export const wrapKinds = ['passphrase', 'keyFile', 'recoverySheet', 'awsKms', 'azureKeyVault'] as const
 export type PrivateKeyWrap = Fitting<typeof wrapSchema>
 export type WrapKind = PrivateKeyWrap['kind']
 export type ProviderKind = ProviderWrap['kind']

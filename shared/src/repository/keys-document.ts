@@ -5,6 +5,7 @@ import { decodeTenantKeys, encodeTenantKeys, type TenantKeysDocument } from '../
 import { tenantKeysBytesMax } from '../limits.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 import { asId, type TenantId } from '../types.ts'
+import { readPendingDestruction, requireNotDestroyed } from './destruction.ts'
 
 /**
  * The keys documents of a tenant in the store: numbered revisions that never change. The highest one holds, and no reader
@@ -13,9 +14,10 @@ import { asId, type TenantId } from '../types.ts'
 
 /**
  * The newest keys document of a tenant, not authenticated yet. E_TENANT_UNKNOWN: the store has none; E_KEY_FOREIGN:
- * another tenant's lies in its place.
+ * another tenant's lies in its place; E_TENANT_DESTROYED.
  */
 export async function readTenantKeys(store: ObjectStore, tenant: TenantId): Promise<TenantKeysDocument> {
+  await requireNotDestroyed(store, tenant)
   let newest: string | undefined
   for await (const { name } of store.list(tenantKeysPrefix(tenant))) {
     if (isTenantKeysName(tenant, name)) newest = name
@@ -37,10 +39,20 @@ export async function readTenantKeys(store: ObjectStore, tenant: TenantId): Prom
 
 /**
  * Puts the next revision, in one step: before it the former one holds, after it this one. Somebody else's with the same
- * number: E_REGISTRY_CONFLICT, and nothing has changed.
+ * number: E_REGISTRY_CONFLICT, and nothing has changed. E_DESTROY_PENDING: they are about to be destroyed, and stay as
+ * they are until then.
  */
 export async function appendTenantKeys(store: ObjectStore, document: TenantKeysDocument): Promise<void> {
-  const name = tenantKeysName(asId<TenantId>(document.tenantId), document.revision)
+  const tenant = asId<TenantId>(document.tenantId)
+  const destruction = await readPendingDestruction(store, tenant)
+  if (destruction !== undefined) {
+    const due = `due at ${destruction.dueAt}`
+    throw new StrataError(
+      'E_DESTROY_PENDING',
+      `the end of the keys of tenant ${tenant} is ${destruction.state}, ${due}`,
+    )
+  }
+  const name = tenantKeysName(tenant, document.revision)
   try {
     await store.put(name, [encodeTenantKeys(document)], { ifAbsent: true })
   } catch (error) {

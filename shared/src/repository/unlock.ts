@@ -11,6 +11,7 @@ import type { TenantPrivateKey } from '../keys/tenant-private-key.ts'
 import { isProviderWrap, type PrivateKeyWrap, type WrapKind } from '../keys/wrap-schema.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 import { asId, isId, type Id, type TenantId } from '../types.ts'
+import { requireNotDestroyed } from './destruction.ts'
 import { readTenantKeys } from './keys-document.ts'
 import { openRepository, readRepositoryDocument, type Repository } from './repository.ts'
 
@@ -48,12 +49,13 @@ export interface UnlockedTenant extends OpenedTenant {
 
 /**
  * Opens a tenant for what ingest may do: write points, list them, read maps. No secret is needed where there is a
- * keyring. E_KEYRING_MISSING: neither keyring nor secret. Errors of `unlockRepository` besides.
+ * keyring. E_KEYRING_MISSING: neither keyring nor secret. E_TENANT_DESTROYED. Errors of `unlockRepository` besides.
  */
 export async function openTenant(store: ObjectStore, options: UnlockOptions): Promise<OpenedTenant> {
   const keyring = await keyringOrNone(options.keyringPath)
   if (keyring === undefined) return await findTenant(store, options)
   requireWanted(keyring, options)
+  await requireNotDestroyed(store, keyring.tenantId)
   return { repository: await openRepository(store, keyring, options.random), keyring, keyringChange: 'none' }
 }
 

@@ -123,3 +123,31 @@ Examples:
   strata restore latest:web-1 --to web-1.img --recovery-key
 ${environmentHelp}
 ${exitCodeHelp}`
+
+export const keyDestroyHelp = `
+Deletes the keys of a tenant. Without them nobody can open anything that is
+stored of it, wherever copies of it are. There is no way back, so it takes
+  1. --request: one person asks for it
+  2. --confirm: a second person agrees. Both need a secret that opens the
+     tenant, and not the same way: one the passphrase and the other the key
+     file, for example. A tenant that opens in one way cannot be destroyed.
+  3. the delay: 30 days unless --delay says otherwise, 7 at least, and at least
+     7 from the confirmation
+  4. --execute: does it, if the clocks of the store and of this machine agree
+     that it is due, and nothing stands against it
+Until then --cancel takes it back. Meanwhile backups go on, and the keys stay
+as they are: no passphrase is changed, no way added, nothing rotated. Backups
+that are under way, holds and locks stand against it. Without a step it says
+how far it has come. A run that was cut off is finished by the same command.
+
+It proves that two secrets were used, not that two people were there: see
+SECURITY.md. Of buckets with versions every version of the keys is deleted; a
+copy of the store that somebody made has the keys that were in it.
+${secretHelp}
+
+Examples:
+  strata key destroy --request --tenant Baker --key-file /root/baker.key
+  strata key destroy --confirm --tenant Baker
+  strata key destroy --execute --tenant Baker
+${environmentHelp}
+${exitCodeHelp}`

@@ -1,9 +1,11 @@
 import type { Command } from 'commander'
 import { tenantOption, type Run } from './command.ts'
+import type { KeyDestroyOptions } from './commands/key-destroy.ts'
 import type { KeySheetOptions } from './commands/key-sheet.ts'
 import type { KeyOptions } from './commands/key.ts'
 import {
   keyAddHelp,
+  keyDestroyHelp,
   keyHelp,
   keyPassphraseHelp,
   keyRemoveHelp,
@@ -24,6 +26,26 @@ export function addKeyCommands(program: Command, run: Run): void {
   addKeyRemove(key, run)
   addKeyRotate(key, run)
   addKeySheet(key, run)
+  addKeyDestroy(key, run)
+}
+
+function addKeyDestroy(key: Command, run: Run): void {
+  key
+    .command('destroy')
+    .description('make everything of a tenant unreadable for ever: two people, and a delay')
+    .option('--request', 'the first person asks for it')
+    .option('--delay <duration>', 'from the request to the end, 7d to 366d', '30d')
+    .option('--confirm', 'the second person agrees, with another way to open the tenant')
+    .option('--cancel', 'anybody who can open the tenant takes it back')
+    .option('--execute', 'do it, when it is due')
+    .option('--tenant <id|name>', 'which tenant; needed for each step')
+    .addHelpText('after', keyDestroyHelp)
+    .action((options: KeyDestroyOptions, command: Command) =>
+      run(command, async (context) => {
+        const { keyDestroy } = await import('./commands/key-destroy.ts')
+        return await keyDestroy(context, options)
+      }),
+    )
 }
 
 function addKeyShow(key: Command, run: Run): void {

@@ -114,3 +114,30 @@ test('a recovery sheet opens the tenant with nothing else, tells slips, and is r
   await ok(run(['key', 'remove', 'recovery-sheet', '--json'], latest))
   await refused('E_KEY_MISSING', run(['key', 'show', '--json'], latest))
 })
+
+test('two people and a delay destroy a tenant; each step is refused before its time, and afterwards all say so', async (t) => {
+  const place = await makePlace(t)
+  const run = await withTenant(place)
+  const path = join(place.directory, 'key')
+  const byFile = { STRATA_KEY_FILE: path }
+  const destroy = (...step: readonly string[]): string[] => ['key', 'destroy', '--json', '--tenant', 'Baker', ...step]
+  await refused('E_DESTROY_REFUSED', run(destroy('--request'), first))
+  await ok(run(['key', 'add', `key-file:${path}`, '--json'], first))
+  assert.equal((await ok(run(['key', 'destroy', '--json'])))['state'], 'none')
+  await refused('E_DESTROY_REFUSED', run(destroy('--confirm'), first))
+  await refused('E_DESTROY_REFUSED', run(destroy('--request', '--delay', '6d'), first))
+  const asked = await ok(run(destroy('--request', '--delay', '7d'), first))
+  assert.deepEqual([asked['state'], asked['requestedBy']], ['requested', 'passphrase'])
+  await refused('E_DESTROY_REFUSED', run(destroy('--confirm'), first))
+  await refused('E_DESTROY_PENDING', run(['key', 'rotate', '--json'], { ...first, ...byFile }))
+  const change = { ...first, STRATA_NEW_PASSPHRASE: 'another, while it is pending' }
+  await refused('E_DESTROY_PENDING', run(['key', 'passphrase', '--json'], change))
+  const confirmed = await ok(run(destroy('--confirm'), byFile))
+  assert.deepEqual([confirmed['state'], confirmed['confirmedBy']], ['confirmed', 'keyFile'])
+  await refused('E_DESTROY_REFUSED', run(destroy('--execute'), byFile))
+  assert.match((await run(['points', '--json'])).stderr, /W_DESTRUCTION_PENDING.* is confirmed, and due at /)
+  await refused('E_KEY_FOREIGN', run(['key', 'destroy', '--json', '--tenant', 'Miller', '--execute'], byFile))
+  assert.equal((await ok(run(destroy('--cancel'), first)))['state'], 'cancelled')
+  assert.equal((await ok(run(['key', 'destroy', '--json'])))['state'], 'cancelled')
+  await ok(run(['key', 'passphrase', '--json'], change))
+})

@@ -7,6 +7,7 @@ import { hasSecret } from '@strata/shared/keys/open-private-key.ts'
 import type { ProviderKeyName } from '@strata/shared/keys/private-key-wrap.ts'
 import { parseRecoveryKey } from '@strata/shared/keys/recovery-key.ts'
 import type { UnlockSecrets } from '@strata/shared/keys/tenant-keys.ts'
+import { destructionWarning } from '@strata/shared/repository/destruction.ts'
 import { putInPlace } from '@strata/shared/repository/rotate-tenant.ts'
 import {
   openTenant,
@@ -25,6 +26,7 @@ import { askNewPassphrase, askPassphrase, askRecoveryKey } from './input/prompt.
 export async function openGivenTenant(context: Context, store: ObjectStore, tenant?: string): Promise<OpenedTenant> {
   const opened = await openTenant(store, unlockOptions(context, tenant, givenSecrets(context)))
   await keepKeyring(context, opened)
+  await warnOfDestruction(context, opened)
   return opened
 }
 
@@ -36,6 +38,7 @@ export async function unlockGivenTenant(
 ): Promise<UnlockedTenant> {
   const opened = await unlockRepository(store, unlockOptions(context, tenant, givenSecrets(context)))
   await keepKeyring(context, opened)
+  await warnOfDestruction(context, opened)
   return opened
 }
 
@@ -106,6 +109,12 @@ async function readGivenRecoveryKey({ settings, terminal }: Context): Promise<Un
     })
   }
   return parseRecoveryKey(await askRecoveryKey(terminal))
+}
+
+/** Whoever works with the tenant hears of it while it can be taken back. */
+async function warnOfDestruction({ reporter }: Context, { repository }: OpenedTenant): Promise<void> {
+  const warning = await destructionWarning(repository.store, repository.tenant)
+  if (warning !== undefined) reporter.warning(`${warning.code}: ${warning.message}`)
 }
 
 /** A keyring that cannot be kept costs the next run a little; it must not stand between somebody and a restore. */

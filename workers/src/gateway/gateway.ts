@@ -27,6 +27,7 @@ import type {
 } from '@strata/shared/protocol/uplink.ts'
 import { commitProgressSchema, type CommitProgress } from '@strata/shared/queue/commit-job.ts'
 import { readingBase } from '@strata/shared/repository/base-errors.ts'
+import { requireNotDestroyed } from '@strata/shared/repository/destruction.ts'
 import { baseOf, latestSequence, readPoint } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { requireThere } from '@strata/shared/repository/retention/pins.ts'
@@ -98,6 +99,7 @@ export class Gateway {
     const setName = requireSetName(request.setName)
     const set = repository.setIdOf(setName)
     const session = repository.sessionIdOf(set, attempt)
+    await requireNotDestroyed(repository.store, repository.tenant)
     const plan = await planSession(repository, request, this.#newest.peek(set) ?? 0)
     this.#newest.set(set, plan.sequence)
     const chain =
