@@ -99,7 +99,7 @@ export const errorCatalogue = {
     'Give the passphrase in STRATA_PASSPHRASE, the key file with --key-file or STRATA_KEY_FILE, or the key of a recovery sheet with --recovery-key; without any of them, nothing can be opened.',
   ),
   E_KEY_WRONG: permanent(
-    "The passphrase or key file does not open this tenant's key. Try the right one; nothing was changed.",
+    "The secret that was given does not open this tenant's key. Try the right one; nothing was changed.",
   ),
   E_KEY_FOREIGN: permanent(
     'The keyring belongs to another tenant or repository. Point STRATA_KEYRING at the right one.',

@@ -214,6 +214,9 @@ class Store:
         require(length is None or len(data) == length, f"{name} is too short")
         return data
 
+    def has(self, name):
+        return (self.directory / name).is_file()
+
     def list(self, prefix):
         """Names below a prefix that ends in a slash."""
         top = self.directory / prefix
@@ -257,6 +260,7 @@ class Tenant:
     def __init__(self, store, tenant, repository, secrets):
         self.store = store
         self.id = tenant
+        require(not store.has(f"tenants/{tenant}/destroyed"), f"the keys of {tenant} were destroyed")
         prefix = f"tenants/{tenant}/keys/"
         names = [name for name in store.list(prefix) if re.fullmatch(r"(?!0{8})[0-9]{8}", name[len(prefix) :])]
         require(names, f"{tenant} has no keys")

@@ -136,7 +136,7 @@ test('whoever has one way only, a delay out of bounds, clocks that disagree, and
   await assert.rejects(execute(world), refusing(/disagree/))
   world.time.ownAheadMs = 0
   const held = async function* (): AsyncGenerator<string> {
-    yield* ['a hold on point 7', 'a lock until 2030']
+    yield* await Promise.resolve(['a hold on point 7', 'a lock until 2030'])
   }
   await assert.rejects(execute(world, held), refusing(/a hold on point 7; a lock until 2030/))
   const place = { tenant: world.tenant, set: idFromBytes<SetId>(random(16)) }

@@ -112,8 +112,9 @@ export const restoreHelp = `${pointHelp} :DISK is needed where a point has sever
 
 Every block is checked before it is written. A file becomes sparse, and has
 its name only when it is whole. Files that exist, and devices that are mounted
-or too small, are refused unless --force is given. Needs the passphrase or the
-key file; the store and either of them are enough: a lost keyring is rebuilt.
+or too small, are refused unless --force is given. Needs a secret that opens
+the tenant (passphrase, --key-file, --recovery-key, or AWS KMS or Key Vault);
+the store and one of them are enough: a lost keyring is rebuilt.
 
 Examples:
   strata restore latest:web-1 --to /mnt/web-1.img
@@ -125,8 +126,8 @@ ${exitCodeHelp}`
 export const verifyHelp = `${pointHelp} With --all every point is verified; what points share is read once.
 
 Reads every block back from the store, opens it and checks its digest. Names
-damaged blocks, the objects at fault and the points they hit. Needs the
-passphrase or the key file.
+damaged blocks, the objects at fault and the points they hit. Needs a secret
+that opens the tenant, as a restore does.
 
 Examples:
   strata verify latest:web-1

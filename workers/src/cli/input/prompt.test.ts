@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import { EventEmitter } from 'node:events'
 import { test } from 'node:test'
 import { hasCode, StrataError } from '@strata/shared/errors.ts'
-import { askNewPassphrase, askPassphrase, type Keyboard, type PromptTerminal } from './prompt.ts'
+import { parseRecoveryKey, recoveryKeyLines } from '@strata/shared/keys/recovery-key.ts'
+import { passphrasePromptsMax } from '@strata/shared/limits.ts'
+import { askNewPassphrase, askPassphrase, askRecoveryKey, type Keyboard, type PromptTerminal } from './prompt.ts'
 
 /** Types the next chunk whenever somebody begins to listen. */
 class TypedKeyboard extends EventEmitter<{ data: [Buffer] }> implements Keyboard {
@@ -85,4 +87,14 @@ test('a new passphrase is asked for twice, and again when the two differ or are 
   await assert.rejects(askNewPassphrase(terminal('\r', '\r', 'a\r', 'b\r'), 'New'), (error) =>
     hasCode(error, 'E_KEY_MISSING'),
   )
+})
+
+test('a recovery key is asked for line by line, and a line with a slip at once again', async () => {
+  const [first = '', second = '', third = '', fourth = ''] = recoveryKeyLines(new Uint8Array(32).fill(7))
+  const slip = terminal(`${first}\r`, `${first}\r`, `${second.toLowerCase()}\r`, `${third}\r`, `${fourth}\r`)
+  assert.deepEqual([...parseRecoveryKey(await askRecoveryKey(slip))], Array<number>(32).fill(7))
+  assert.match(slip.shown, /line 2 of 4: \nSorry, line 2 has a slip in it, or is not line 2\.\n/)
+  assert.ok(!slip.shown.includes(first))
+  const wrong = terminal(...Array<string>(passphrasePromptsMax).fill('nothing\r'))
+  await assert.rejects(askRecoveryKey(wrong), (error) => hasCode(error, 'E_RECOVERY_KEY'))
 })

@@ -64,7 +64,7 @@ async function askRecoveryLine(terminal: PromptTerminal, number: number): Promis
     const line = await askPassphrase(terminal, `Recovery key, line ${String(number)} of ${String(recoveryLines)}`)
     const problem = recoveryLineProblem(line, number)
     if (problem === undefined) return line
-    terminal.show(`The ${problem}.\n`)
+    terminal.show(`Sorry, ${problem}.\n`)
   }
   throw new StrataError('E_RECOVERY_KEY', `line ${String(number)} was wrong ${String(passphrasePromptsMax)} times`)
 }
