@@ -132,7 +132,7 @@ describeWith(redisRequirement, 'bad input: objects of the store', () => {
     const secretly = (code: ErrorCode): Expected => ({ restore: code, backup: code })
     await assertSaid(name, await changed(name, (bytes) => bytes.subarray(0, 300)), secretly('E_FORMAT_DAMAGED'))
     await assertSaid(name, null, secretly('E_TENANT_UNKNOWN'))
-    const newer = await changed(name, (bytes) => Buffer.from(bytes.toString().replace('"version":1', '"version":2')))
+    const newer = await changed(name, (bytes) => Buffer.from(bytes.toString().replace('"version":1', '"version":3')))
     await assertSaid(name, newer, secretly('E_FORMAT_NEWER'))
     const others = await readFile(place.stored(`tenants/${tenant}/keys/00000001`))
     await assertSaid(name, others, secretly('E_KEY_FOREIGN'))

@@ -30,8 +30,19 @@ import { decodeSegmentTail, encodeSegmentTail, type SegmentEntry } from '@strata
 import { sessionEndType, sessionType, type Session, type SessionEnd } from '@strata/shared/format/session.ts'
 import { voidType, type Void } from '@strata/shared/format/void.ts'
 import { decodeWrappedDataKey, encodeWrappedDataKey } from '@strata/shared/format/wrapped-key.ts'
+import { rotateKeys, withoutWrap, withWrap } from '@strata/shared/keys/change-keys.ts'
+import {
+  decodeDestruction,
+  decodeTombstone,
+  encodeDestruction,
+  encodeTombstone,
+  type DestructionFacts,
+} from '@strata/shared/keys/destruction-document.ts'
+import type { KeyProvider } from '@strata/shared/keys/key-provider.ts'
+import { wrapWithProvider, wrapWithSecret } from '@strata/shared/keys/private-key-wrap.ts'
 import { decodeTenantKeys, encodeTenantKeys } from '@strata/shared/keys/tenant-document.ts'
 import { createTenantKeys } from '@strata/shared/keys/tenant-keys.ts'
+import { TenantPrivateKey } from '@strata/shared/keys/tenant-private-key.ts'
 import { opened, sealed } from '@strata/shared/testing/sealed-segment.ts'
 import { seededRandom, testIndexKeys } from '@strata/shared/testing/test-repository.ts'
 import { asId, type Id, type KeyId, type SessionId, type TenantId } from '@strata/shared/types.ts'
@@ -289,15 +300,54 @@ const registryDocuments = [
 const text = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value), 'utf8')
 
 async function tenantKeysExamples(): Promise<Uint8Array[]> {
+  const keyFile = random(32)
   const created = await createTenantKeys({
     repositoryId: asId<Id>(id('1')),
     tenantId: asId<TenantId>(id('2')),
     tenantName: 'tenant',
-    unlock: { passphrase: 'passphrase', keyFile: random(32) },
+    unlock: { passphrase: 'passphrase', keyFile },
     random,
   })
-  return [encodeTenantKeys(created.document)]
+  const { document, ingest, privateKey } = created
+  const byKeyFile = withoutWrap(document, privateKey, 'passphrase')
+  const sheet = wrapWithSecret('recoverySheet', privateKey, privateKey.bytes(), random(32), random)
+  const keyName = { kind: 'awsKms', name: 'alias/fuzz' } as const
+  const service = await wrapWithProvider(keyName, privateKey, privateKey.bytes(), echoing, random)
+  const secrets = { keyFile }
+  const rotated = await rotateKeys(byKeyFile, ingest, privateKey, secrets, random)
+  const documents = [document, withWrap(withWrap(document, privateKey, sheet), privateKey, service), rotated.document]
+  return documents.map(encodeTenantKeys)
 }
+
+/** Gives out what it was given. */
+const echoing: KeyProvider = {
+  wrap: (_, key, secret) => Promise.resolve({ key, wrapped: secret }),
+  unwrap: (_, { wrapped }) => Promise.resolve(wrapped),
+}
+
+const way = { kind: 'keyFile', salt: 'a'.repeat(64) } as const
+const facts: DestructionFacts = {
+  number: 2,
+  repositoryId: id('1'),
+  tenantId: id('2'),
+  state: 'confirmed',
+  keysRevision: 3,
+  requestedAt: '2026-01-01T00:00:00.000Z',
+  requestedBy: way,
+  confirmedAt: '2026-01-02T00:00:00.000Z',
+  confirmedBy: { ...way, kind: 'passphrase' },
+  dueAt: '2026-02-01T00:00:00.000Z',
+}
+const owner = { repositoryId: asId<Id>(facts.repositoryId), tenantId: asId<TenantId>(facts.tenantId) }
+const destruction = encodeDestruction(facts, new TenantPrivateKey(owner, random(32), random(32)))
+const tombstone = encodeTombstone({
+  strata: 'tenant-tombstone',
+  version: 1,
+  ...owner,
+  requestedAt: facts.requestedAt,
+  confirmedAt: facts.dueAt,
+  destroyedAt: facts.dueAt,
+})
 
 export async function fuzzTargets(): Promise<FuzzTarget[]> {
   const boxed = sealBox(boxKinds.page, 'context', random(50), keys, random(24))
@@ -452,5 +502,7 @@ export async function fuzzTargets(): Promise<FuzzTarget[]> {
         assert.deepEqual(encodeTenantKeys(decodeTenantKeys(bytes)), Uint8Array.from(bytes))
       },
     },
+    { name: 'destruction', examples: [destruction], read: (bytes) => decodeDestruction(bytes, 'destruction') },
+    { name: 'tombstone', examples: [tombstone], read: (bytes) => decodeTombstone(bytes, 'tombstone') },
   ]
 }

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { after, before, beforeEach, test } from 'node:test'
 import { hasCode, type ErrorCode } from '@strata/shared/errors.ts'
 import type { KeyProvider } from '@strata/shared/keys/key-provider.ts'
@@ -126,5 +128,43 @@ describeWith(certificateRequirement, 'Azure Key Vault', () => {
       refusing('E_KEY_PROVIDER', /no key/),
     )
     assert.deepEqual(scopes, [])
+  })
+
+  test("the SDK's own chain of credentials: a managed identity is asked for a token, and one that is not there is told", async () => {
+    const asked: string[] = []
+    const identity = createServer((request, response) => {
+      asked.push(`${request.url ?? ''} ${String(request.headers['x-identity-header'])}`)
+      const expires_on = Math.floor(Date.now() / 1000) + 3600
+      response.writeHead(200, { 'content-type': 'application/json' })
+      response.end(
+        JSON.stringify({
+          access_token: vault.token,
+          expires_on,
+          resource: 'https://vault.azure.net',
+          token_type: 'Bearer',
+        }),
+      )
+    })
+    await new Promise<void>((resolve) => identity.listen(0, '127.0.0.1', resolve))
+    const { port } = identity.address() as AddressInfo
+    const before = { ...process.env }
+    process.env['AZURE_TOKEN_CREDENTIALS'] = 'ManagedIdentityCredential'
+    process.env['IDENTITY_ENDPOINT'] = `http://127.0.0.1:${String(port)}/msi/token`
+    process.env['IDENTITY_HEADER'] = 'a secret of the host'
+    try {
+      const chain = keyProviders({ env: {}, azure: { agent: vault.agent() } })
+      const wrapped = await chain.wrap('azureKeyVault', vault.keyUrl, secret, tenant)
+      assert.deepEqual(Buffer.from((await chain.unwrap('azureKeyVault', wrapped, tenant)) ?? []), secret)
+      assert.match(
+        asked[0] ?? '',
+        /^\/msi\/token\?.*resource=https(:|%3A)(\/|%2F){2}vault\.azure\.net.* a secret of the host$/,
+      )
+      process.env['AZURE_TOKEN_CREDENTIALS'] = 'EnvironmentCredential'
+      const nobody = keyProviders({ env: {}, azure: { agent: vault.agent() } })
+      await assert.rejects(nobody.unwrap('azureKeyVault', wrapped, tenant), refusing('E_KEY_DENIED', /use unwrapKey/))
+    } finally {
+      process.env = before
+      identity.close()
+    }
   })
 })

@@ -24,7 +24,8 @@ type Operation = keyof typeof permissions
 /** How vaults are reached, and who asks. */
 export interface AzureAccess {
   readonly agent: Agent
-  readonly credential: TokenCredential
+  /** Left out, whoever the SDK's own chain finds. */
+  readonly credential?: TokenCredential
 }
 
 export class AzureKeyVault implements ProviderOfOne {

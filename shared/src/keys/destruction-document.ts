@@ -1,12 +1,13 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import * as v from 'valibot'
 import { invariant, StrataError } from '../errors.ts'
-import { concatBytes, damaged, equalBytes } from '../format/bytes.ts'
+import { concatBytes } from '../format/bytes.ts'
 import { documentHead, idSchema, instantSchema, parseDocument } from '../format/document.ts'
 import { destructionNumberMax, tenantKeysRevisionMax } from '../format/names.ts'
 import { type Fitting, hexText, wholeNumber } from '../format/schema.ts'
 import { idToBytes } from '../types.ts'
 import { derive } from './derive.ts'
+import { requireOneSpelling } from './tenant-document.ts'
 import type { TenantPrivateKey } from './tenant-private-key.ts'
 import { wrapKinds, type PrivateKeyWrap } from './wrap-schema.ts'
 
@@ -70,9 +71,7 @@ export function encodeDestruction(facts: DestructionFacts, privateKey: TenantPri
 /** Nothing in it is authenticated yet. */
 export function decodeDestruction(bytes: Uint8Array, name: string): DestructionDocument {
   const document = parseDocument(destructionType, name, bytes)
-  if (!equalBytes(bytes, Buffer.from(JSON.stringify(document), 'utf8'))) {
-    throw damaged(name, 'is not spelled as it is written')
-  }
+  requireOneSpelling(name, bytes, document)
   return document
 }
 

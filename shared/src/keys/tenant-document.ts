@@ -206,7 +206,7 @@ function macOf(document: Omit<TenantKeysDocument, 'mac'>, privateKey: TenantPriv
  * Only the writer's own spelling is read (no spaces, no doubled members, `mac` last): so the text that was
  * authenticated can be made again from what was read, and no two readers can understand one document differently.
  */
-function requireOneSpelling(name: string, bytes: Uint8Array, document: TenantKeysDocument): void {
+export function requireOneSpelling(name: string, bytes: Uint8Array, document: object): void {
   let spelled: string
   try {
     spelled = JSON.stringify(document)
