@@ -18,11 +18,13 @@ import {
   confirmDestruction,
   executeDestruction,
   finishDestruction,
+  heldPoints,
   openSessions,
   requestDestruction,
 } from './destroy-tenant.ts'
 import { appendTenantKeys, readTenantKeys } from './keys-document.ts'
 import { createRepositoryDocument } from './repository.ts'
+import { RetentionLedger, withHold, withSetHold } from './retention/ledger.ts'
 import { unlockRepository, type UnlockedTenant } from './unlock.ts'
 
 const random = systemRandomBytes
@@ -146,6 +148,19 @@ test('whoever has one way only, a delay out of bounds, clocks that disagree, and
     async () => executeDestruction(world.store, await unlock(world, 'keyFile'), options),
     refusing(/is under way/),
   )
+})
+
+test('a hold on a point, or on a whole set, stands against it', async () => {
+  const world = await makeWorld()
+  await request(world)
+  const unlocked = await unlock(world, 'keyFile')
+  const ledger = new RetentionLedger(unlocked.repository)
+  const set = idFromBytes<SetId>(random(16))
+  const since = '2026-01-01T00:00:00.000Z'
+  await ledger.change(set, ({ state }) => ({ state: withHold(state, 7, 'case 4', since), change: 'held' }))
+  await ledger.change(set, ({ state }) => ({ state: withSetHold(state, 'audit', since), change: 'held' }))
+  const obstacles = await Array.fromAsync(heldPoints(unlocked.repository))
+  assert.deepEqual(obstacles, [`set ${set} is held: audit`, `point number 7 of set ${set} is held: case 4`])
 })
 
 test('meanwhile the keys stay as they are, so that nobody makes a second way for themselves', async () => {

@@ -19,6 +19,8 @@ import {
   readPendingDestruction,
   readTombstone,
 } from './destruction.ts'
+import type { Repository } from './repository.ts'
+import { RetentionLedger } from './retention/ledger.ts'
 import type { UnlockedTenant } from './unlock.ts'
 
 /**
@@ -38,7 +40,7 @@ import type { UnlockedTenant } from './unlock.ts'
 export interface DestructionOptions {
   readonly clock: Clock
   /** Names, one by one, what forbids it: holds, locks, work that is under way. */
-  readonly findObstacles: (store: ObjectStore, tenant: TenantId) => AsyncIterable<string>
+  readonly findObstacles: (repository: Repository) => AsyncIterable<string>
   /** For stores that keep earlier versions: deletes all of them of the objects whose names begin so. */
   readonly deleteVersions?: ((prefix: string) => Promise<void>) | undefined
 }
@@ -61,7 +63,7 @@ export async function requestDestruction(
   if (last !== undefined && last.state !== 'cancelled') {
     throw refused(`it is asked for already, and is ${last.state}`)
   }
-  await requireNoObstacles(store, tenantId, findObstacles)
+  await requireNoObstacles(unlocked.repository, findObstacles)
   const nowMs = await store.now()
   const facts: DestructionFacts = {
     number: (last?.number ?? 0) + 1,
@@ -119,7 +121,7 @@ export async function executeDestruction(
   if (Math.min(nowMs, clock.nowMs()) < Date.parse(dueAt)) {
     throw new StrataError('E_DESTROY_REFUSED', `it is not due before ${dueAt}`, { details: { dueAt } })
   }
-  await requireNoObstacles(store, tenantId, findObstacles)
+  await requireNoObstacles(unlocked.repository, findObstacles)
   // Whoever cancels at this moment has this number, or is told that it is too late.
   if (state === 'confirmed') await appendNext(store, unlocked, last, { state: 'executed' })
   const tombstone: Tombstone = {
@@ -151,21 +153,28 @@ export async function finishDestruction(
 }
 
 /** A backup that is under way would be made for nobody. */
-export async function* openSessions(store: ObjectStore, tenant: TenantId): AsyncGenerator<string> {
+export async function* openSessions({ store, tenant }: Repository): AsyncGenerator<string> {
   for await (const { name } of store.list(tenantSessionsPrefix(tenant))) {
     const place = sessionPlaceOf(tenant, name)
     if (place?.document === 'open') yield `session ${place.session} of set ${place.set} is under way`
   }
 }
 
+/** Points and sets that are held: by their ids, for the names of sets are nobody's to guess from here. */
+export async function* heldPoints(repository: Repository): AsyncGenerator<string> {
+  for (const [set, { state }] of await new RetentionLedger(repository).readAll()) {
+    if (state.heldSet !== null) yield `set ${set} is held: ${state.heldSet.note}`
+    for (const { sequence, note } of state.held) yield `point number ${String(sequence)} of set ${set} is held: ${note}`
+  }
+}
+
 async function requireNoObstacles(
-  store: ObjectStore,
-  tenant: TenantId,
+  repository: Repository,
   findObstacles: DestructionOptions['findObstacles'],
 ): Promise<void> {
   const shownMax = 20
   const obstacles: string[] = []
-  for await (const obstacle of findObstacles(store, tenant)) {
+  for await (const obstacle of findObstacles(repository)) {
     obstacles.push(obstacle)
     if (obstacles.length === shownMax) break
   }

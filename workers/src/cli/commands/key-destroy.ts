@@ -9,6 +9,7 @@ import {
   confirmDestruction,
   executeDestruction,
   finishDestruction,
+  heldPoints,
   openSessions,
   requestDestruction,
   type DestructionOptions,
@@ -130,11 +131,13 @@ function versionsOf({ settings, env }: Context): ((prefix: string) => Promise<vo
   }
 }
 
-/** All that is known to stand against it: backups under way, and locks of the bucket on the keys themselves. */
+/** All that is known to stand against it: backups under way, holds, and locks of the bucket on the keys themselves. */
 function obstaclesOf({ settings, env }: Context): DestructionOptions['findObstacles'] {
   const location = parseStoreUrl(requireStoreUrl(settings))
-  return async function* (store, tenant) {
-    yield* openSessions(store, tenant)
+  return async function* (repository) {
+    const { store, tenant } = repository
+    yield* openSessions(repository)
+    yield* heldPoints(repository)
     if (location.kind !== 's3') return
     const { findS3Locks } = await import('@strata/shared/store/s3-versions.ts')
     yield* await findS3Locks({ location, env }, tenantKeysPrefix(tenant), await store.now())

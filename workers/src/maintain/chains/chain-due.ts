@@ -11,7 +11,10 @@ export interface ChainFacts {
 }
 
 /** The chain of the newest point. undefined: the set has no point, or the chain is one full and nothing else. */
-export function newestChain(points: readonly SetPoint[], isGone: (sequence: number) => boolean): ChainFacts | undefined {
+export function newestChain(
+  points: readonly SetPoint[],
+  isGone: (sequence: number) => boolean,
+): ChainFacts | undefined {
   const newest = points.at(-1)
   const all = points.filter(({ chain }) => chain === newest?.chain)
   if (all.length < 2) return undefined
@@ -19,7 +22,11 @@ export function newestChain(points: readonly SetPoint[], isGone: (sequence: numb
 }
 
 /** What can be told without looking at the chain's maps. */
-export function chainEnd({ all }: ChainFacts, rules: ChainRules, nowMs: number): Exclude<ChainEnd, 'dead share'> | undefined {
+export function chainEnd(
+  { all }: ChainFacts,
+  rules: ChainRules,
+  nowMs: number,
+): Exclude<ChainEnd, 'dead share'> | undefined {
   if (all.length >= rules.pointsMax) return 'length'
   const [first] = all
   return first !== undefined && nowMs - Date.parse(first.createdAt) > rules.ageMsMax ? 'age' : undefined

@@ -52,7 +52,14 @@ export class ChainKeeper {
       const { policy, version } = await policyInForce(repository)
       for await (const set of setsOf(repository)) {
         if (this.#signal.aborted) return
-        const about = { repository, set, policy, policyVersion: version, clock: this.#options.clock, signal: this.#signal }
+        const about = {
+          repository,
+          set,
+          policy,
+          policyVersion: version,
+          clock: this.#options.clock,
+          signal: this.#signal,
+        }
         if (await this.#options.takeTurn(repository.tenant, set)) await this.#set(about)
       }
     } catch (error) {
