@@ -3,8 +3,22 @@ import type { BenchResults } from './results.ts'
 import { right, type Section } from './section.ts'
 
 /** What was measured of chains that age. */
-export function chainSections({ synth }: BenchResults): Section[] {
-  return [...(synth.length === 0 ? [] : [synthSection(synth)])]
+export function chainSections({ synth, manyPoints }: BenchResults): Section[] {
+  return [...(synth.length === 0 ? [] : [synthSection(synth)]), ...manyPoints.map(manyPointsSection)]
+}
+
+function manyPointsSection({ store, points, sets, steps }: BenchResults['manyPoints'][number]): Section {
+  return {
+    title: `${String(points)} points in ${String(sets)} sets, ${store}`,
+    columns: [{ title: 'strata' }, ...right('seconds', 'memory', 'requests')],
+    rows: steps.map(({ command, seconds, peakBytes, requests }) => [
+      command,
+      seconds.toFixed(2),
+      formatBytes(peakBytes),
+      requests === null ? '' : String(requests),
+    ]),
+    notes: ['The first list is from manifests alone, those after the rebuild with the catalogue.'],
+  }
 }
 
 function synthSection(synth: BenchResults['synth']): Section {

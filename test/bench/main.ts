@@ -14,6 +14,7 @@ import { describeMachine } from './machine.ts'
 import { helpText, parseBenchOptions, speedSteps, type BenchOptions, type PartName } from './options.ts'
 import { measureFleet } from './parts/fleet.ts'
 import { measureLatency, type LatencyResults } from './parts/latency.ts'
+import { measureManyPoints } from './parts/many-points.ts'
 import { measureMemory } from './parts/memory.ts'
 import { profileCommands } from './parts/profile.ts'
 import { countRequests } from './parts/requests.ts'
@@ -26,6 +27,7 @@ import { markdownReport, terminalReport } from './report.ts'
 import type {
   BenchResults,
   FleetResult,
+  ManyPointsResult,
   MemoryResult,
   ScalingResult,
   SynthResult,
@@ -68,6 +70,7 @@ class Bench {
     const upload = await this.#part('upload', () => this.#upload())
     const scaling = (await this.#part('scaling', () => this.#scaling())) ?? []
     const synth = (await this.#part('synth', () => this.#synth())) ?? []
+    const manyPoints = (await this.#part('many-points', () => this.#manyPoints())) ?? []
     const failures = this.#failures
     const image =
       this.#image === undefined ? null : { sizeBytes: this.#image.sizeBytes, dataBytes: this.#image.dataBytes }
@@ -88,6 +91,7 @@ class Bench {
       upload,
       scaling,
       synth,
+      manyPoints,
       failures,
     }
     return { ...measured, targets: judge(measured) }
@@ -131,6 +135,11 @@ class Bench {
   #scaling(): Promise<ScalingResult[]> {
     const diskBytes = this.#options.quick ? 16 * MiB : 128 * MiB
     return measureScaling(this.#path('scaling'), { diskBytes }, this.#signal)
+  }
+
+  #manyPoints(): Promise<ManyPointsResult[]> {
+    const { quick, withS3 } = this.#options
+    return measureManyPoints(this.#directory, { points: quick ? 1000 : 10_000 }, withS3, this.#signal)
   }
 
   async #synth(): Promise<SynthResult[]> {

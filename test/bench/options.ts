@@ -8,6 +8,7 @@ export const partNames = [
   'small',
   'memory',
   'synth',
+  'many-points',
   'requests',
   'profile',
   ...serviceParts,
@@ -43,12 +44,12 @@ How, and what the figures mean: docs/benchmarks.md.
 
   --quick         1 GiB of data and one run of everything: to see that it works; its figures say little
   --runs N        repetitions; the medians count (default: ${String(runsFull)}, with --quick ${String(runsQuick)})
-  --only PART,…   of: ${partNames.slice(0, 10).join(', ')},
-                  ${partNames.slice(10).join(', ')};
+  --only PART,…   of: ${partNames.slice(0, 11).join(', ')},
+                  ${partNames.slice(11).join(', ')};
                   service stands for ${serviceParts.join(', ')}
                   (full: full backup, rescan: of an unchanged disk, changed: incremental after 2 % changed,
                   points: strata points, small: an unchanged 100 MiB image, memory: peaks on three images,
-                  synth: a full out of what is stored, requests: to an S3 store, profile: where the CPU time goes,
+                  synth: a full out of what is stored, many-points: lists and plans of 10,000 points, requests: to an S3 store, profile: where the CPU time goes,
                   fleet: small backups of many endpoints by way of a service, uneven: small ones beside a tenant
                   that sends without pause, upload: a full through the gateway, scaling: two workers for one)
   --skip PART,…   all of the usual parts but these

@@ -24,6 +24,7 @@ export interface BenchResults {
   readonly upload: UploadResult | null
   readonly scaling: readonly ScalingResult[]
   readonly synth: readonly SynthResult[]
+  readonly manyPoints: readonly ManyPointsResult[]
   /** Parts that could not be measured, and why. */
   readonly failures: readonly string[]
   readonly targets: readonly Target[]
@@ -129,6 +130,20 @@ export interface SynthResult {
   readonly serverSideBytes: number
   readonly workerBytes: number
   readonly requests: StoreTotals
+}
+
+/** Commands on a repository with thousands of points. */
+export interface ManyPointsResult {
+  readonly store: string
+  readonly points: number
+  readonly sets: number
+  readonly steps: readonly {
+    readonly command: string
+    readonly seconds: number
+    readonly peakBytes: number
+    /** null: the command does not tell. */
+    readonly requests: number | null
+  }[]
 }
 
 /** Something to reach, and whether it was. */

@@ -21,6 +21,7 @@ function measured(parts: Partial<BenchResults>): Omit<BenchResults, 'targets'> {
     upload: null,
     scaling: [],
     synth: [],
+    manyPoints: [],
     failures: [],
     ...parts,
   }
