@@ -49,7 +49,7 @@ interface Place {
   readonly repository: StrataRepository
   readonly storeUrl: string
   readonly env: Readonly<Record<string, string>>
-  put(name: string, bytes: Uint8Array): Promise<void>
+  readonly put: (name: string, bytes: Uint8Array) => Promise<void>
 }
 
 /** Lists, rebuild of the catalogue and a plan of what would go, of a repository with thousands of points. */
