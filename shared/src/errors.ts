@@ -77,7 +77,7 @@ export const errorCatalogue = {
     'An object is shorter than it should be. Run strata verify to see which points it hits.',
   ),
   E_OBJECT_ARCHIVED: permanent(
-    'An object lies in an archive class, where it cannot be read: a lifecycle rule of somebody has moved it there. Thaw it (S3: restore-object, Azure: rehydrate) and remove the rule.',
+    'An object lies in an archive class, where it cannot be read: a lifecycle rule of somebody has moved it there. Thaw it (S3: restore-object, Azure: rehydrate) and remove the rule: strata lifecycle check names it.',
   ),
   E_OBJECT_NAME: bug('An object name was built that the layout does not allow.'),
 
@@ -165,6 +165,23 @@ export const errorCatalogue = {
   ),
   E_COPY_OVERTAKEN: transient(
     'A backup was quicker than the synthetic full. Run strata synth again: it goes on with what it has copied.',
+  ),
+
+  // rules of buckets
+  E_LIFECYCLE_CONFLICT: permanent(
+    'Remove that rule, disable it, or give it a prefix, a tag or a size that no object below this store has. It could cost every point.',
+  ),
+  E_LIFECYCLE_DRIFT: permanent('strata lifecycle plan shows what is different; strata lifecycle apply mends it.'),
+  E_LIFECYCLE_IMPOSSIBLE: permanent('Change the policy as the message says, and apply it again.'),
+  E_LIFECYCLE_LOSSY: permanent(
+    'Upgrade this program, or add the rules that strata lifecycle plan --json prints with a tool that knows those members.',
+  ),
+  E_LIFECYCLE_NOT_KEPT: permanent(
+    'This store does not know what the rule needs, such as a limit of size. Leave that class out of storageClass.',
+  ),
+  E_LIFECYCLE_CHANGED: transient('Find out who changes rules there; then run strata lifecycle apply again.'),
+  E_STORE_UNVERSIONED: permanent(
+    'Make a bucket with Object Lock, which brings versioning along, and move the store there; or leave immutability out of the policy.',
   ),
 
   E_RUN_UNDER_WAY: permanent('Wait for the other run to end, or end it.'),

@@ -210,6 +210,33 @@ export const retentionDocumentBytesMax = 2 * MiB
 /** A chain that lives is looked through when the points that went had stored so many times what that reads. */
 export const collectWorthMin = 10
 
+// ── lifecycle rules (docs/decisions/0023) ──────────────────────────────────────────────────────────────────────────
+/** What a rule that expires retired objects waits for: `retiredLifeMs`, as rules count it. */
+export const retiredExpiryDays = 1
+/** Where a bucket keeps versions, an expired object is only hidden: for so long it can still be brought back. */
+export const retiredVersionDays = 7
+export const uploadAbortDays = 7
+/** An upload of ours lives for minutes. Whoever ends uploads sooner than this may meet one in a slow night. */
+export const uploadAbortDaysMin = 2
+/** Staged segments are wanted for as long as their session lives. */
+export const stagedExpiryDays = 14
+/**
+ * Only objects that are larger go into an archive class: no page pack ever is, so maps can always be read at once. A
+ * rule of S3 knows size, prefix and tags, and page packs lie among the others.
+ */
+export const archivedBytesMin = 64 * MiB
+/** Objects are archived so much later than the chain must have ended that is copied into its successor. */
+export const archiveAfterChainDaysMin = 30
+/** What S3 asks for before a move into an infrequent class, and between that and the next one. */
+export const s3InfrequentDaysMin = 30
+export const s3LifecycleRulesMax = 1000
+export const azureLifecycleRulesMax = 100
+/** S3 may show the rules before for a while after new ones were written. */
+export const lifecycleSettleMsMax = 60_000
+export const lifecycleSettleStepMs = 2000
+/** The rules of a bucket as XML; 1,000 of them are less. */
+export const lifecycleBytesMax = 4 * MiB
+
 // ── admission (docs/decisions/0017) ────────────────────────────────────────────────────────────────────────────────
 /** Of all segments of an installation that may be on their way or wait to be packed. */
 export const bytesInFlightInAllMax = 64 * GiB
@@ -528,6 +555,13 @@ invariant(
   'offsets in a copied pack fit 32 bits',
 )
 invariant(pinLifeMs * 2 <= undoWindowMsMin, 'whoever pins a point before it is marked is met before it goes')
+invariant(retiredExpiryDays * dayMs === retiredLifeMs, 'rules and the sweeper of a directory mean the same')
+invariant(
+  archivedBytesMin >= pagePackBytesMax + rootBytesMax && archivedBytesMin < copiedPackBytesMax,
+  'no page pack is archived, with whatever footer; packs of synthetic fulls are',
+)
+invariant(uploadAbortDaysMin <= uploadAbortDays, 'our own rule keeps to what is asked of others')
+invariant(stagedExpiryDays * dayMs >= sessionLifeMs, 'what is staged outlives its session')
 invariant(pinRenewalMs * 4 <= pinLifeMs, 'a pin outlives a few renewals that fail')
 invariant(retentionDocumentBytesMax <= documentBytesMax, 'a ledger is a document')
 invariant(footerEntriesMax <= recordsPerSaltMax, 'a pack stays far below the nonce limit of its salt')

@@ -190,8 +190,13 @@ export function pinOf(place: SetPlace, name: string): Id | undefined {
   return id === undefined || name !== prefix + id ? undefined : id
 }
 
+/** All packs and page packs of a tenant. */
+export function tenantChainsPrefix(tenant: TenantId): string {
+  return `${tenantPrefix(tenant)}chains/`
+}
+
 export function chainPrefix(place: ChainPlace): string {
-  return `${tenantPrefix(place.tenant)}chains/${place.set}/${place.chain}/`
+  return `${tenantChainsPrefix(place.tenant)}${place.set}/${place.chain}/`
 }
 
 export function sessionObjectsPrefix(place: SessionPlace): string {
