@@ -11,6 +11,7 @@ import type { VerifyCommandOptions } from './commands/verify.ts'
 import { exitCodes, type Context, type ExitCode } from './context.ts'
 import { backupHelp, initHelp, pointsHelp, programHelp, restoreHelp, verifyHelp } from './help.ts'
 import { addKeyCommands } from './key-commands.ts'
+import { addLifecycleCommands } from './lifecycle-commands.ts'
 import { Reporter, type ReporterOptions } from './output/reporter.ts'
 import { addRegistryCommands } from './registry-commands.ts'
 import { addServiceCommands } from './service-commands.ts'
@@ -127,6 +128,7 @@ function buildProgram(parts: ProgramParts, run: Run): Command {
   addVerify(program, run)
   addChainCommands(program, run)
   addKeyCommands(program, run)
+  addLifecycleCommands(program, run)
   addRegistryCommands(program, run)
   addServiceCommands(program, run)
   return program
