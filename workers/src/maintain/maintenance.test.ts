@@ -2,7 +2,10 @@ import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import type { Clock } from '@strata/shared/clock.ts'
 import { StrataError } from '@strata/shared/errors.ts'
-import { maintainBeatMs, maintainIntervalMs, stagedLeftLifeMs } from '@strata/shared/limits.ts'
+import { maintainBeatMs, maintainIntervalMs, retiredLifeMs, stagedLeftLifeMs } from '@strata/shared/limits.ts'
+import { Repository } from '@strata/shared/repository/repository.ts'
+import { retiredTags } from '@strata/shared/repository/retention/retired.ts'
+import { MemoryStore } from '@strata/shared/store/memory.ts'
 import { stagedName } from '@strata/shared/staging/names.ts'
 import { makeTestRepository, standingClock } from '@strata/shared/testing/test-repository.ts'
 import { TestSession } from '../testing/test-session.ts'
@@ -128,4 +131,33 @@ test('staged segments of sessions that are over go after their time, others stay
   for (let ms = 0; ms < stagedLeftLifeMs + maintainIntervalMs; ms += maintainBeatMs) await beat()
   await beat()
   assert.deepEqual(await left(), names.slice(0, 1))
+})
+
+test('what is retired goes a day later, where no bucket sees to it', async (t) => {
+  const { clock, beat } = beatingClock()
+  // By the store's clock: what was tagged an hour less than its life ago.
+  let behindMs = retiredLifeMs - maintainIntervalMs
+  const store = new MemoryStore({ clock: { ...clock, nowMs: () => clock.nowMs() - behindMs } })
+  const { repository: template } = makeTestRepository()
+  const repository = new Repository(store, template.ingestKeys, (count) => template.random(count))
+  for (const name of ['retired', 'live']) await store.put(name, [new Uint8Array(1)])
+  await store.setTags('retired', retiredTags)
+  behindMs = 0
+  const notes: string[] = []
+  const maintenance = new Maintenance({
+    // Two tenants of one store: it is looked through once.
+    repositories: () => [repository, repository],
+    staging: undefined,
+    jobs: { commit: () => Promise.resolve(), stage: () => Promise.resolve() },
+    mark: () => Promise.resolve(false),
+    clock,
+    onNote: (note) => notes.push(note),
+  })
+  t.after(() => maintenance.stop())
+  const left = async (): Promise<string[]> => (await Array.fromAsync(store.list(''))).map(({ name }) => name)
+  await beat()
+  assert.deepEqual(await left(), ['live', 'retired'])
+  for (let ms = 0; ms < maintainIntervalMs; ms += maintainBeatMs) await beat()
+  await beat()
+  assert.deepEqual([await left(), notes], [['live'], ['retired objects deleted: 1']])
 })

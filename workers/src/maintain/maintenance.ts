@@ -4,6 +4,7 @@ import { maintainBeatMs, maintainIntervalMs } from '@strata/shared/limits.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import type { StagingArea } from '@strata/shared/staging/staging-area.ts'
 import { rebuildJobs, type JobTakers } from './rebuild/rebuild-jobs.ts'
+import { expireRetired } from './retention/expire-retired.ts'
 import { sweepSessions } from './sweep/sweep-sessions.ts'
 import { sweepStaging } from './sweep/sweep-staging.ts'
 
@@ -21,7 +22,7 @@ export interface MaintenanceOptions {
 
 /**
  * What has to be done now and then, as long as a process with the role `maintain` runs: dead sessions and what they have
- * staged go, and jobs are given again, at once where Redis has lost them. Any number of processes may do it at the same
+ * staged go, as does what is retired in a directory, and jobs are given again, at once where Redis has lost them. Any number of processes may do it at the same
  * time; what one of them could not do, a later round does.
  */
 export class Maintenance {
@@ -50,6 +51,7 @@ export class Maintenance {
       })
       if (isDue) {
         await this.#trying('what dead sessions have left', () => this.#sweep())
+        await this.#trying('what is retired', () => this.#expire())
         dueMs = clock.monotonicMs() + maintainIntervalMs
       }
       await clock.sleep(maintainBeatMs, this.#signal).catch((error: unknown) => {
@@ -78,6 +80,15 @@ export class Maintenance {
         )
       }
       if (staging !== undefined) await sweepStaging(repository, staging, this.#signal)
+    }
+  }
+
+  /** Where a bucket deletes by itself, this does nothing. */
+  async #expire(): Promise<void> {
+    const { repositories, clock, onNote } = this.#options
+    for (const store of new Set(repositories().map(({ store: ofTenant }) => ofTenant))) {
+      const expired = await expireRetired(store, clock, this.#signal)
+      if (expired > 0) onNote?.(`retired objects deleted: ${String(expired)}`)
     }
   }
 

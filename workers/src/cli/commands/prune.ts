@@ -1,14 +1,18 @@
 import { StrataError } from '@strata/shared/errors.ts'
+import type { Warning } from '@strata/shared/format/manifest.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { requireSetName } from '@strata/shared/set-name.ts'
 import { createStoreMetrics, type StoreTotals } from '@strata/shared/store/decorators/metrics.ts'
 import type { SetId } from '@strata/shared/types.ts'
+import { expiryWarning } from '../../maintain/lifecycle/expiry.ts'
+import { expireRetired } from '../../maintain/retention/expire-retired.ts'
 import type { SetPruning } from '../../maintain/retention/prune-set.ts'
 import { pruneTenant, setsOf } from '../../maintain/retention/prune-tenant.ts'
 import { undoMarks } from '../../maintain/retention/undo.ts'
 import { exitCodes, type Context, type ExitCode } from '../context.ts'
 import { formatBytes, formatCount } from '../output/bytes.ts'
 import { prunedPoints, prunedTable, type PrunedPoint } from '../output/prune.ts'
+import { requireStoreUrl } from '../settings.ts'
 import { withStore } from '../store.ts'
 import { openGivenTenant } from '../unlock.ts'
 
@@ -56,13 +60,25 @@ async function pruneSets(
   const problems = prunings.flatMap(({ set, setName, problems: found }) =>
     found.map((problem) => ({ set: setName ?? set, ...problem })),
   )
-  reporter.result({ dryRun, points, objects, bytes, problems, requests: requests() }, [
+  // What earlier prunes have tagged may be due by now.
+  const expired = dryRun ? 0 : await expireRetired(repository.store, clock, signal)
+  const warnings = dryRun ? [] : await warningsOf(context)
+  reporter.result({ dryRun, points, objects, bytes, expired, problems, warnings, requests: requests() }, [
     ...prunedTable(points),
     ...(points.length === 0 ? [] : ['']),
     dryRun ? wouldGo(objects, bytes) : wasTagged(points, objects, bytes),
+    ...(expired === 0 ? [] : [`${formatCount(expired, 'object')} deleted that had been tagged before`]),
   ])
   requireNoProblem(problems)
   return exitCodes.success
+}
+
+/** Tagging alone deletes nothing. */
+async function warningsOf({ settings, env, clock, reporter }: Context): Promise<Warning[]> {
+  const warning = await expiryWarning(requireStoreUrl(settings), { env, clock })
+  if (warning === undefined) return []
+  reporter.warning(`${warning.code}: ${warning.message}`)
+  return [warning]
 }
 
 function wouldGo(objects: number, bytes: number): string {
