@@ -14,4 +14,11 @@ export const lifecycleDays = {
 } as const
 
 /** Set by the deletion role alone, on objects that no kept or pinned point needs. */
-export const retiredTag = { 'strata-retired': 'true' } as const
+export const retiredTag = { 'strata-state': 'retired' } as const
+
+/**
+ * What `strata lifecycle` compiles for a store at the top of its bucket, names and all, so that it finds its rules there
+ * and has nothing to mend. A test (test/infra) compares the two.
+ */
+export const ruleIdStart = 'strata-e3b0c44298fc-'
+export const tenantsPrefix = 'tenants/'

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { App, Validations } from 'aws-cdk-lib'
-import { Match, Template } from 'aws-cdk-lib/assertions'
+import { Match } from 'aws-cdk-lib/assertions'
 import { AwsSolutionsChecks } from 'cdk-nag'
 import { StorageStack } from './storage-stack.ts'
+import { storageTemplate } from './storage-template.ts'
 
-const template = Template.fromStack(new StorageStack(new App(), 'Test'))
+const template = storageTemplate()
 
 interface BucketResource {
   DeletionPolicy: string
@@ -36,7 +37,7 @@ test('in the repository only what is tagged as retired expires', () => {
   const { Rules } = repository[1].Properties['LifecycleConfiguration'] as { Rules: Record<string, unknown>[] }
   const deleting = Rules.filter((rule) => 'ExpirationInDays' in rule || 'NoncurrentVersionExpiration' in rule)
   assert.equal(deleting.length, 1)
-  assert.deepEqual(deleting[0]?.['TagFilters'], [{ Key: 'strata-retired', Value: 'true' }])
+  assert.deepEqual(deleting[0]?.['TagFilters'], [{ Key: 'strata-state', Value: 'retired' }])
   assert.ok(Rules.some((rule) => rule['ExpiredObjectDeleteMarker'] === true))
   // Moving objects to another class, or back, is never done behind a chain's back.
   assert.ok(Rules.every((rule) => !('Transitions' in rule) && !('NoncurrentVersionTransitions' in rule)))

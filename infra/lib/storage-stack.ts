@@ -15,7 +15,7 @@ import {
 } from 'aws-cdk-lib/aws-s3'
 import { S3_SERVER_ACCESS_LOGS_USE_BUCKET_POLICY } from 'aws-cdk-lib/cx-api'
 import type { Construct } from 'constructs'
-import { lifecycleDays, retiredTag } from './lifecycle-days.ts'
+import { lifecycleDays, retiredTag, ruleIdStart, tenantsPrefix } from './lifecycle-days.ts'
 
 /** No bucket of Strata's answers anybody without TLS 1.2, or the public. */
 const neverPublic = {
@@ -27,14 +27,16 @@ const neverPublic = {
 } satisfies BucketProps
 
 const abortUploads: LifecycleRule = {
-  id: 'abort-incomplete-uploads',
+  id: `${ruleIdStart}abort-uploads`,
   abortIncompleteMultipartUploadAfter: Duration.days(lifecycleDays.incompleteUpload),
 }
 
+/** Classes by age are a matter of each tenant's policy: strata lifecycle apply adds them. */
 const repositoryRules: LifecycleRule[] = [
-  abortUploads,
+  { ...abortUploads, prefix: tenantsPrefix },
   {
-    id: 'expire-retired',
+    id: `${ruleIdStart}expire-retired`,
+    prefix: tenantsPrefix,
     tagFilters: retiredTag,
     expiration: Duration.days(lifecycleDays.retired),
     // Tags belong to versions, so this too reaches retired ones only: what somebody else deleted or overwrote stays
@@ -42,7 +44,12 @@ const repositoryRules: LifecycleRule[] = [
     noncurrentVersionExpiration: Duration.days(lifecycleDays.retiredNoncurrent),
   },
   // A rule of its own, since S3 does not take it together with a tag.
-  { id: 'remove-expired-delete-markers', expiredObjectDeleteMarker: true },
+  { id: `${ruleIdStart}remove-delete-markers`, prefix: tenantsPrefix, expiredObjectDeleteMarker: true },
+]
+
+const stagingRules: LifecycleRule[] = [
+  abortUploads,
+  { id: `${ruleIdStart}expire-staged`, expiration: Duration.days(lifecycleDays.staging) },
 ]
 
 export class StorageStack extends Stack {
@@ -85,7 +92,7 @@ export class StorageStack extends Stack {
     const staging = new Bucket(this, 'Staging', {
       ...neverPublic,
       encryption: BucketEncryption.S3_MANAGED,
-      lifecycleRules: [{ id: 'expire', expiration: Duration.days(lifecycleDays.staging) }, abortUploads],
+      lifecycleRules: stagingRules,
       ...logged,
       serverAccessLogsPrefix: 'staging/',
     })
