@@ -157,6 +157,15 @@ export default {
       { path: '^shared/src/(protocol|queue)/' },
     ),
     forbid(
+      'lifecycle-is-pure',
+      'What rules should be, and what they could do, are functions of what they are given.',
+      { path: '^shared/src/lifecycle/', pathNot: tests },
+      {
+        path: [inputAndOutput, '^shared/src/'],
+        pathNot: [base, '^shared/src/(format|policy|lifecycle)/', '^shared/src/repository/retention/retired\\.ts$'],
+      },
+    ),
+    forbid(
       'policy-is-pure',
       'Decisions about retention are functions of what they are given.',
       { path: '^shared/src/policy/', pathNot: tests },
