@@ -236,6 +236,30 @@ export const lifecycleSettleMsMax = 60_000
 export const lifecycleSettleStepMs = 2000
 /** The rules of a bucket as XML; 1,000 of them are less. */
 export const lifecycleBytesMax = 4 * MiB
+// ── scrub and repairs (docs/decisions/0024) ────────────────────────────────────────────────────────────────────────
+/** Objects of one set that are read at the same time. */
+export const scrubObjectsAtOnceMax = 4
+/** Of the time in which each object is to be read once, so much is left for a scrub that comes late. */
+export const scrubReserveShare = 1 / 10
+/** A set is scrubbed when at least this part of a round has become due, so that a round costs few listings. */
+export const scrubStepsPerRound = 30
+/** What was read is noted in the ledger whenever it is this much more: whoever dies loses no more than that. */
+export const scrubNoteBytes = 16 * GiB
+/** What a service reads of one set before it goes on to the next. */
+export const scrubTurnBytesMax = 64 * GiB
+/** What a ledger has room for. */
+export const scrubDamageMax = 1000
+export const scrubHitsMax = 8192
+export const scrubPastMax = 200
+export const scrubDeepMax = 50
+export const scrubDocumentBytesMax = 2 * MiB
+/** Records of a chain that others stand for. */
+export const repairsPerChainMax = 32_768
+export const repairObjectsMax = 8192
+export const repairDocumentBytesMax = 3 * MiB
+/** What a session asks its agent to send whatever it finds: ranges of blocks. */
+export const wantedRangesMax = 1024
+export const wantedBlocksMax = 65_536
 
 // ── admission (docs/decisions/0017) ────────────────────────────────────────────────────────────────────────────────
 /** Of all segments of an installation that may be on their way or wait to be packed. */
@@ -564,6 +588,8 @@ invariant(uploadAbortDaysMin <= uploadAbortDays, 'our own rule keeps to what is 
 invariant(stagedExpiryDays * dayMs >= sessionLifeMs, 'what is staged outlives its session')
 invariant(pinRenewalMs * 4 <= pinLifeMs, 'a pin outlives a few renewals that fail')
 invariant(retentionDocumentBytesMax <= documentBytesMax, 'a ledger is a document')
+invariant(scrubDocumentBytesMax <= documentBytesMax && repairDocumentBytesMax <= documentBytesMax, 'both are documents')
+invariant(scrubNoteBytes <= scrubTurnBytesMax, 'a turn of a scrub is noted at its end at the latest')
 invariant(footerEntriesMax <= recordsPerSaltMax, 'a pack stays far below the nonce limit of its salt')
 invariant(segmentsPerSessionMax * attemptsPerSegmentMax <= saltsPerDataKeyMax, 'a session cannot exhaust its data key')
 invariant(

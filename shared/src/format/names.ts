@@ -206,7 +206,16 @@ export function sessionObjectsPrefix(place: SessionPlace): string {
 // ── registry ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** What a tenant keeps in numbered versions, and where. */
-export const registryFolders = ['endpoints', 'tokens', 'token-uses', 'claims', 'policies', 'retention'] as const
+export const registryFolders = [
+  'endpoints',
+  'tokens',
+  'token-uses',
+  'claims',
+  'policies',
+  'retention',
+  'scrub',
+  'repairs',
+] as const
 export type RegistryFolder = (typeof registryFolders)[number]
 
 export interface RegistryPlace {

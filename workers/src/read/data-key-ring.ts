@@ -14,13 +14,18 @@ export type RingKey = { readonly key: Uint8Array } | { readonly error: StrataErr
 export class DataKeyRing {
   readonly #privateKey: TenantPrivateKey
   readonly #tenant: TenantId
-  readonly #wrapped: ReadonlyMap<KeyId, WrappedDataKey>
+  readonly #wrapped: Map<KeyId, WrappedDataKey>
   readonly #opened = new Map<KeyId, Promise<RingKey>>()
 
   constructor(privateKey: TenantPrivateKey, tenant: TenantId, keys: readonly WrappedDataKey[]) {
     this.#privateKey = privateKey
     this.#tenant = tenant
     this.#wrapped = new Map(keys.map((wrapped) => [wrapped.keyId, wrapped]))
+  }
+
+  /** Keys of records that stand for others; what the ring has already stays. */
+  add(keys: readonly WrappedDataKey[]): void {
+    for (const wrapped of keys) if (!this.#wrapped.has(wrapped.keyId)) this.#wrapped.set(wrapped.keyId, wrapped)
   }
 
   /** Undefined: the point has no such key. Another tenant's private key: rejects with E_KEY_FOREIGN. */

@@ -10,6 +10,7 @@ import { ByteBudget } from './byte-budget.ts'
 import { isDamage, type Damage } from './damage.ts'
 import type { DataKeyRing } from './data-key-ring.ts'
 import type { ReadPool } from './read-pool.ts'
+import type { RecordRepairs } from './record-repairs.ts'
 import type { DamagedRecord, TaskDataKey, WriteFailure } from './read-task.ts'
 import { ZeroRanges } from './zero-ranges.ts'
 
@@ -21,6 +22,16 @@ import { ZeroRanges } from './zero-ranges.ts'
 export interface WantedRecord extends WantedRange {
   readonly block: number
   readonly digest: Uint8Array
+  /** What was wrong with the place that the map names: this one stands for it. */
+  readonly insteadOf?: Loss
+}
+
+/** A record that cannot be used, and why. */
+interface Loss {
+  readonly record: WantedRecord
+  readonly error: Pick<StrataError, 'code' | 'message'>
+  /** Of the data key that it names, where that is what did not open it. */
+  readonly keyId?: KeyId | undefined
 }
 
 /** One window: what is planned together. */
@@ -48,6 +59,7 @@ export interface RecordReaderOptions {
   readonly store: ObjectStore
   readonly pool: ReadPool
   readonly keys: DataKeyRing
+  readonly repairs: RecordRepairs
   readonly disk: ReadDisk
   readonly blockDigestKey: Uint8Array
   readonly target: RecordTarget | null
@@ -96,7 +108,9 @@ export class RecordReader {
         if (this.#stops()) return
         yield { zeros: ranges }
       }
-      const readable = records.filter((record) => this.#hasPossibleLength(record))
+      const readable = records.filter(hasPossibleLength)
+      const impossible = records.filter((record) => !hasPossibleLength(record))
+      await this.#lose(impossible.map((record) => ({ record, error: impossibleLength(record) })))
       for (const read of planReads(readable, { readBytesMax, gapBytesMax: readGapBytesMax })) {
         if (this.#stops()) return
         yield { read }
@@ -109,13 +123,6 @@ export class RecordReader {
       throw new StrataError('E_INTERRUPTED', 'reading was interrupted', { cause: this.#options.signal.reason })
     }
     return this.#options.isStopped?.() === true
-  }
-
-  /** No wrong length makes us fetch, or allocate, more than a record can have. */
-  #hasPossibleLength(record: WantedRecord): boolean {
-    if (record.length >= recordOverheadBytes && record.length <= recordBytesMax) return true
-    this.#lose([record], new StrataError('E_FORMAT_DAMAGED', `a record cannot have ${String(record.length)} bytes`))
-    return false
   }
 
   #readPlanned(read: PlannedRead<WantedRecord>): Promise<void> {
@@ -135,8 +142,7 @@ export class RecordReader {
         await this.#read(partOf(read, read.wanted.slice(middle)))
         return
       }
-      this.#lose(read.wanted, error)
-      await this.#zeroLost(read.wanted)
+      await this.#lose(read.wanted.map((record) => ({ record, error })))
       return
     }
     await this.#open(read, range)
@@ -172,15 +178,13 @@ export class RecordReader {
     broken: ReadonlyMap<number, StrataError>,
     keyIds: ReadonlyMap<number, KeyId>,
   ): Promise<void> {
-    const lost: WantedRecord[] = []
-    for (const { index, code, message } of damaged) {
+    const lost = damaged.flatMap(({ index, code, message }): Loss[] => {
       const record = records[index]
-      if (record === undefined) continue
+      if (record === undefined) return []
       const error = broken.get(record.block) ?? { code, message }
-      this.#lose([record], error, error.code === 'E_SEAL_BROKEN' ? keyIds.get(record.block) : undefined)
-      lost.push(record)
-    }
-    await this.#zeroLost(lost)
+      return [{ record, error, keyId: error.code === 'E_SEAL_BROKEN' ? keyIds.get(record.block) : undefined }]
+    })
+    await this.#lose(lost)
   }
 
   /** The keys that the records name. A key that does not open is the reason why its records are lost. */
@@ -209,16 +213,27 @@ export class RecordReader {
     return { dataKeys, broken, keyIds }
   }
 
-  #lose(
-    records: readonly WantedRecord[],
-    { code, message }: Pick<StrataError, 'code' | 'message'>,
-    keyId?: KeyId,
-  ): void {
-    const { disk, onDamage } = this.#options
-    for (const { block, object, offset, length } of records) {
-      const place = { pack: object, packOffsetBytes: offset, packLengthBytes: length }
-      onDamage({ ...blockRange(disk, block, 1), ...place, code, message }, keyId)
+  /** A record that stands for another one is read in its place; where there is none, or that is no good either, it is lost. */
+  async #lose(losses: readonly Loss[]): Promise<void> {
+    const { disk, onDamage, repairs, keys } = this.#options
+    const others: WantedRecord[] = []
+    const lost: WantedRecord[] = []
+    for (const loss of losses) {
+      const { record } = loss
+      const other = record.insteadOf === undefined ? await repairs.find(record) : undefined
+      if (other !== undefined) {
+        others.push({ ...record, ...other, insteadOf: loss })
+        continue
+      }
+      lost.push(record)
+      const { record: named, error, keyId } = record.insteadOf ?? loss
+      const place = { pack: named.object, packOffsetBytes: named.offset, packLengthBytes: named.length }
+      onDamage({ ...blockRange(disk, named.block, 1), ...place, code: error.code, message: error.message }, keyId)
     }
+    await this.#zeroLost(lost)
+    if (others.length === 0) return
+    keys.add(await repairs.keys())
+    for (const read of planReads(others, { readBytesMax, gapBytesMax: readGapBytesMax })) await this.#read(read)
   }
 
   async #zeroLost(records: readonly WantedRecord[]): Promise<void> {
@@ -241,6 +256,15 @@ export class RecordReader {
   }
 }
 
+/** No wrong length makes us fetch, or allocate, more than a record can have. */
+function hasPossibleLength({ length }: WantedRecord): boolean {
+  return length >= recordOverheadBytes && length <= recordBytesMax
+}
+
+function impossibleLength({ length }: WantedRecord): StrataError {
+  return new StrataError('E_FORMAT_DAMAGED', `a record cannot have ${String(length)} bytes`)
+}
+
 /** Where `blocks` blocks from `block` on lie on their disk. */
 export function blockRange(
   disk: ReadDisk,
@@ -259,7 +283,7 @@ function partOf(read: PlannedRead<WantedRecord>, wanted: readonly WantedRecord[]
 }
 
 /** The range in a buffer of its own, which can move to another thread. */
-function whole(range: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+export function whole(range: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   return range.length === range.buffer.byteLength ? range : range.slice()
 }
 

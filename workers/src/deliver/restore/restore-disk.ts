@@ -11,6 +11,7 @@ import { DamageList, type Damage, type DamageReport } from '../../read/damage.ts
 import { DataKeyRing } from '../../read/data-key-ring.ts'
 import { withReadPool, type ReadPool } from '../../read/read-pool.ts'
 import { blockRange, RecordReader, type ReadDisk } from '../../read/record-reader.ts'
+import { RecordRepairs } from '../../read/record-repairs.ts'
 import { diskWork, type BlockSpan } from './disk-work.ts'
 import { EarlySync } from './early-sync.ts'
 import { openTarget, type TargetRequest } from './open-target.ts'
@@ -113,6 +114,7 @@ class RestoreRun {
   readonly #disk: ReadDisk
   readonly #target: RestoreTarget
   readonly #keys: DataKeyRing
+  readonly #repairs: RecordRepairs
   readonly #earlySync: EarlySync
 
   constructor(options: RestoreOptions, map: PointMap, index: number, disk: ReadDisk, target: RestoreTarget) {
@@ -126,6 +128,7 @@ class RestoreRun {
       await dropCache(target.fd)
     })
     this.#keys = new DataKeyRing(options.privateKey, options.repository.tenant, map.root.keys)
+    this.#repairs = new RecordRepairs(options.repository, map.place)
   }
 
   async write(pool: ReadPool): Promise<void> {
@@ -190,6 +193,7 @@ class RestoreRun {
       store: repository.store,
       pool,
       keys: this.#keys,
+      repairs: this.#repairs,
       disk: this.#disk,
       blockDigestKey: repository.digestKeysOf(point.set).block,
       target: this.#target,

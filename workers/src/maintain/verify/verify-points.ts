@@ -22,6 +22,7 @@ import { asId, type SessionId, type SetId } from '@strata/shared/types.ts'
 import { DamageList, isDamage, mergeDamage, type Damage, type DamageReport } from '../../read/damage.ts'
 import { DataKeyRing } from '../../read/data-key-ring.ts'
 import { withReadPool, type ReadPool } from '../../read/read-pool.ts'
+import { RecordRepairs } from '../../read/record-repairs.ts'
 import { blockRange, RecordReader, type ReadDisk } from '../../read/record-reader.ts'
 import { ChainRun } from './chain-run.ts'
 import type { DamagedPlaces } from './damaged-places.ts'
@@ -204,6 +205,7 @@ class VerifyRun {
       store: repository.store,
       pool: this.#pool,
       keys: new DataKeyRing(privateKey, repository.tenant, map.root.keys),
+      repairs: new RecordRepairs(repository, map.place),
       disk,
       blockDigestKey: repository.digestKeysOf(map.point.set).block,
       target: null,
