@@ -19,6 +19,7 @@ import { measureMemory } from './parts/memory.ts'
 import { profileCommands } from './parts/profile.ts'
 import { countRequests } from './parts/requests.ts'
 import { measureScaling } from './parts/scaling.ts'
+import { measureScrub } from './parts/scrub.ts'
 import { SpeedMeasurement } from './parts/speed.ts'
 import { measureSynth } from './parts/synth.ts'
 import { measureUneven } from './parts/uneven.ts'
@@ -30,6 +31,7 @@ import type {
   ManyPointsResult,
   MemoryResult,
   ScalingResult,
+  ScrubResult,
   SynthResult,
   UnevenResult,
   UploadResult,
@@ -71,6 +73,7 @@ class Bench {
     const scaling = (await this.#part('scaling', () => this.#scaling())) ?? []
     const synth = (await this.#part('synth', () => this.#synth())) ?? []
     const manyPoints = (await this.#part('many-points', () => this.#manyPoints())) ?? []
+    const scrub = await this.#part('scrub', () => this.#scrub())
     const failures = this.#failures
     const image =
       this.#image === undefined ? null : { sizeBytes: this.#image.sizeBytes, dataBytes: this.#image.dataBytes }
@@ -92,6 +95,7 @@ class Bench {
       scaling,
       synth,
       manyPoints,
+      scrub,
       failures,
     }
     return { ...measured, targets: judge(measured) }
@@ -155,6 +159,11 @@ class Bench {
   #imageForS3(filesBytesMax: number): Promise<BenchImage> {
     const filesBytes = Math.min(this.#options.filesBytes, filesBytesMax)
     return buildMachineImage('for S3', this.#path('s3.img'), 2 * filesBytesMax, filesBytes)
+  }
+
+  #scrub(): Promise<ScrubResult> {
+    const { quick, runs } = this.#options
+    return measureScrub(this.#path('scrub'), { bytes: quick ? GiB / 2 : 4 * GiB, runs }, this.#signal)
   }
 
   async #latency(): Promise<LatencyResults> {

@@ -2,7 +2,7 @@ import { formatBytes } from '@strata/workers/cli/output/bytes.ts'
 import { tableLines, type Column } from '@strata/workers/cli/output/table.ts'
 import { stepTitles } from './contestants/contestant.ts'
 import type { ProfileSummary } from './parts/profile.ts'
-import type { BenchResults, MemoryResult, RequestsResult, SpeedResult } from './results.ts'
+import type { BenchResults, MemoryResult, RequestsResult, ScrubResult, SpeedResult } from './results.ts'
 import { right, type Section } from './section.ts'
 import { chainSections } from './chain-report.ts'
 import { serviceSections } from './service-report.ts'
@@ -34,6 +34,7 @@ function sections(results: BenchResults): Section[] {
     requestsSection(results.requests),
     ...chainSections(results),
     ...serviceSections(results),
+    ...(results.scrub === null ? [] : [scrubSection(results.scrub)]),
   ]
     .concat(results.profile.map(profileSection), targetsSection(results))
     .filter(({ rows }) => rows.length > 0)
@@ -56,6 +57,21 @@ function speedSection({ speed, image, runs }: BenchResults): Section {
       'MB/s counts data without holes. “others’ CPU s” is what other programs of the machine took meanwhile.',
       ...slower,
     ],
+  }
+}
+
+function scrubSection({ bytes, readSeconds, scrubSeconds }: ScrubResult): Section {
+  const row = (way: string, times: readonly number[]): string[] => [
+    way,
+    median(times).toFixed(2),
+    times.map((time) => time.toFixed(2)).join(' '),
+    (bytes / median(times) / bytesPerMegabyte).toFixed(0),
+  ]
+  return {
+    title: `A scrub of ${formatBytes(bytes)} in a directory`,
+    columns: [{ title: 'what' }, ...right('seconds', 'each', 'MB/s')],
+    rows: [row('plain reading', readSeconds), row('scrub', scrubSeconds)],
+    notes: [],
   }
 }
 

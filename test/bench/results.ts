@@ -25,6 +25,7 @@ export interface BenchResults {
   readonly scaling: readonly ScalingResult[]
   readonly synth: readonly SynthResult[]
   readonly manyPoints: readonly ManyPointsResult[]
+  readonly scrub: ScrubResult | null
   /** Parts that could not be measured, and why. */
   readonly failures: readonly string[]
   readonly targets: readonly Target[]
@@ -153,4 +154,11 @@ export interface Target {
   readonly wanted: string
   readonly measured: string
   readonly met: boolean
+}
+
+/** The same objects read plainly and scrubbed, in turns. */
+export interface ScrubResult {
+  readonly bytes: number
+  readonly readSeconds: readonly number[]
+  readonly scrubSeconds: readonly number[]
 }

@@ -22,6 +22,7 @@ function measured(parts: Partial<BenchResults>): Omit<BenchResults, 'targets'> {
     scaling: [],
     synth: [],
     manyPoints: [],
+    scrub: null,
     failures: [],
     ...parts,
   }

@@ -1,5 +1,13 @@
 import type { Step } from './contestants/contestant.ts'
-import type { BenchResults, MemoryResult, SpeedResult, SynthResult, Target, UnevenResult } from './results.ts'
+import type {
+  BenchResults,
+  MemoryResult,
+  ScrubResult,
+  SpeedResult,
+  SynthResult,
+  Target,
+  UnevenResult,
+} from './results.ts'
 import { median } from './statistics.ts'
 
 type Measured = Omit<BenchResults, 'targets'>
@@ -22,6 +30,7 @@ const besideTimesMax = 2
 const synthDeadShare = 0.01
 const synthTimesMin = 5
 const synthWorkerShareMax = 0.1
+const scrubShareMin = 0.7
 
 /** Every target whose figures were measured. */
 export function judge(results: Measured): Target[] {
@@ -37,6 +46,7 @@ export function judge(results: Measured): Target[] {
     ...results.requests.flatMap(requestTargets),
     ...(results.uneven === null ? [] : [besideTarget(results.uneven)]),
     ...results.synth.filter(({ deadShare }) => deadShare === synthDeadShare).flatMap(synthTargets),
+    ...(results.scrub === null ? [] : [scrubTarget(results.scrub)]),
   ]
 }
 
@@ -149,5 +159,15 @@ function besideTarget({ alone, beside, storedBytes, largeBytes }: UnevenResult):
     wanted: `≤ ${besideTimesMax.toFixed(1)}×`,
     measured: `${factor.toFixed(2)}×`,
     met: factor <= besideTimesMax && storedBytes >= largeBytes / 4,
+  }
+}
+
+function scrubTarget({ readSeconds, scrubSeconds }: ScrubResult): Target {
+  const share = median(readSeconds) / median(scrubSeconds)
+  return {
+    title: 'scrub, speed compared with the plain reading of the same objects',
+    wanted: `≥ ${scrubShareMin.toFixed(2)}×`,
+    measured: `${share.toFixed(2)}×`,
+    met: share >= scrubShareMin,
   }
 }

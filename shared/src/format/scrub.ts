@@ -118,4 +118,3 @@ export const scrubType = {
   idOf: ({ set }) => set,
   documentBytesMax: scrubDocumentBytesMax,
 } satisfies RegistryType<typeof scrubSchema>
-

@@ -212,6 +212,7 @@ function addVerify(program: Command, run: Run): void {
     .description('read points back and check every block')
     .argument('[point]', "a point's id, or latest:SET")
     .option('--all', 'every point there is')
+    .addOption(new Option('--rolling', 'what is due, without the passphrase').conflicts('all'))
     .option(...tenantOption)
     .addHelpText('after', verifyHelp)
     .action((point: string | undefined, options: VerifyCommandOptions, command: Command) =>

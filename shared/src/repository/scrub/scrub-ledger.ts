@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
+import { numbersIn } from '../../format/number-ranges.ts'
 import { scrubType, type Scrub, type ScrubDamage, type scrubSchema } from '../../format/scrub.ts'
 import { scrubDamageMax, scrubDeepMax, scrubHitsMax, scrubPastMax } from '../../limits.ts'
 import type { SetId } from '../../types.ts'
@@ -106,6 +107,11 @@ export type DamagedRange = Pick<ScrubDamage, 'chain' | 'object' | 'offset' | 'le
 
 export function isSameRange(a: DamagedRange, b: DamagedRange): boolean {
   return a.chain === b.chain && a.object === b.object && a.offset === b.offset && a.length === b.length
+}
+
+/** Numbers of the points that are known to be hit. */
+export function damagedPoints({ damage }: Pick<ScrubState, 'damage'>): Set<number> {
+  return new Set(damage.flatMap(({ points }) => [...numbersIn(points)]))
 }
 
 /** What one look at all damage of a chain has shown. */

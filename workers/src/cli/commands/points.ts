@@ -1,8 +1,11 @@
-import { StrataError } from '@strata/shared/errors.ts'
+import { hasCode, StrataError } from '@strata/shared/errors.ts'
 import type { Manifest } from '@strata/shared/format/manifest.ts'
 import { listCatalogued } from '@strata/shared/repository/catalog/read-catalog.ts'
 import { isReadable, isVoid, type PointEntry } from '@strata/shared/repository/points.ts'
 import { isGone, markOf, RetentionLedger, type RetentionState } from '@strata/shared/repository/retention/ledger.ts'
+import { damageCodes } from '@strata/shared/repository/damage-codes.ts'
+import type { Repository } from '@strata/shared/repository/repository.ts'
+import { damagedPoints, ScrubLedger } from '@strata/shared/repository/scrub/scrub-ledger.ts'
 import { requireSetName } from '@strata/shared/set-name.ts'
 import type { SetId } from '@strata/shared/types.ts'
 import { checkHistory, type HistoryDamage } from '../../maintain/verify/history.ts'
@@ -20,10 +23,11 @@ export interface PointsOptions {
 }
 
 /**
- * `changing`: kept although the source changed while it was read, as --allow-changing asks for. `void`: no point, and
- * only there because something is wrong with it, or with what comes before it. `gone`: retention let it go.
+ * `changing`: kept although the source changed while it was read, as --allow-changing asks for. `damaged`: the last
+ * verification of the store says so. `void`: no point, and only there because something is wrong with it, or with what
+ * comes before it. `gone`: retention let it go.
  */
-type PointState = 'complete' | 'changing' | 'unreadable' | 'void' | 'gone'
+type PointState = 'complete' | 'changing' | 'damaged' | 'unreadable' | 'void' | 'gone'
 
 /** One line of the answer. Of a point that cannot be read, and of a void, only its place is known. */
 interface ListedPoint {
@@ -66,12 +70,12 @@ export async function points(context: Context, options: PointsOptions): Promise<
       if (entries === undefined) bySet.set(entry.set, [entry])
       else entries.push(entry)
     }
-    const list = [...bySet].flatMap(([id, entries]) => {
-      const listed = listSet(entries, setName, ledgers.get(id)?.state)
-      return options.all === true
-        ? listed
-        : listed.filter(({ state, problems }) => state !== 'gone' || problems.length > 0)
-    })
+    const list: ListedPoint[] = []
+    for (const [id, entries] of bySet) {
+      const known = { retention: ledgers.get(id)?.state, damaged: await damagedOf(context, repository, id) }
+      const listed = listSet(entries, setName, known)
+      list.push(...listed.filter(({ state, problems }) => options.all === true || state !== 'gone' || problems.length > 0))
+    }
     if (setName !== undefined && list.length === 0) {
       throw new StrataError('E_SET_UNKNOWN', `there is no point of a set '${setName}'`)
     }
@@ -81,10 +85,28 @@ export async function points(context: Context, options: PointsOptions): Promise<
   })
 }
 
+/** What is known of a set's points besides their manifests. */
+interface Known {
+  readonly retention: RetentionState | undefined
+  readonly damaged: ReadonlySet<number>
+}
+
+/** The list is complete also where nobody can say what is damaged. */
+async function damagedOf({ reporter }: Context, repository: Repository, set: SetId): Promise<ReadonlySet<number>> {
+  try {
+    const state = await new ScrubLedger(repository).read(set)
+    return state === undefined ? new Set() : damagedPoints(state)
+  } catch (error) {
+    if (!hasCode(error, ...damageCodes, 'E_FORMAT_NEWER', 'E_HISTORY_BROKEN')) throw error
+    reporter.warning(`${error.code}: what is known of damage cannot be read: ${error.message}`)
+    return new Set()
+  }
+}
+
 function listSet(
   entries: readonly PointEntry[],
   askedName: string | undefined,
-  retention: RetentionState | undefined,
+  { retention, damaged }: Known,
 ): ListedPoint[] {
   const name = askedName ?? entries.find(isReadable)?.manifest.setName ?? null
   const history = checkHistory(entries)
@@ -95,12 +117,11 @@ function listSet(
     before = entry.sequence
     // A backup that never came to its end is nothing to restore.
     if (isVoid(entry) && problems.length === 0) return []
-    return listPoint(
-      entry,
-      name,
-      retention,
-      problems.map(({ code, message }) => ({ code, message })),
-    )
+    const told: Problem[] = problems.map(({ code, message }) => ({ code, message }))
+    const listed = listPoint(entry, name, retention, told)
+    if (!damaged.has(entry.sequence) || !isReadable(entry) || listed.state === 'gone') return listed
+    const message = `point number ${String(entry.sequence)} needs bytes of the store that are damaged: see strata verify --rolling`
+    return { ...listed, problems: [...told, { code: 'E_POINT_DAMAGED', message }], state: 'damaged' as const }
   })
 }
 

@@ -10,9 +10,11 @@ import { damageLines } from '../output/damage.ts'
 import { factLines, tableLines } from '../output/table.ts'
 import { withStore } from '../store.ts'
 import { unlockGivenTenant } from '../unlock.ts'
+import { verifyRolling } from './verify-rolling.ts'
 
 export interface VerifyCommandOptions {
   readonly all?: boolean
+  readonly rolling?: boolean
   readonly tenant?: string
 }
 
@@ -24,8 +26,10 @@ export async function verify(
 ): Promise<ExitCode> {
   const { clock } = context
   const startedMs = clock.monotonicMs()
-  if ((text === undefined) === (options.all !== true))
-    throw new StrataError('E_USAGE', 'verify takes either a POINT or --all')
+  if (options.rolling === true && text === undefined) return await verifyRolling(context, options.tenant)
+  if ((text === undefined) === (options.all !== true) || options.rolling === true) {
+    throw new StrataError('E_USAGE', 'verify takes either a POINT, --all or --rolling')
+  }
   const reference = text === undefined ? undefined : parseWholePoint(text)
   const metrics = createStoreMetrics()
   const result = await withStore(context, (store) => verifyIn(context, store, reference, options.tenant), { metrics })

@@ -37,9 +37,7 @@ export class BadPlaces {
   }
 
   #causeAt({ object, offset, length }: RecordPlace): BadPlace | undefined {
-    const known = this.#bad
-      .get(object)
-      ?.find((bad) => bad.offset < offset + length && offset < bad.offset + bad.length)
+    const known = this.#bad.get(object)?.find((bad) => bad.offset < offset + length && offset < bad.offset + bad.length)
     if (known !== undefined || this.#listed === undefined) return known
     const sizeBytes = this.#listed.get(object)
     if (sizeBytes !== undefined && offset + length <= sizeBytes) return undefined

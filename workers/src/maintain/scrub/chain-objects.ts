@@ -21,7 +21,10 @@ export async function* listObjects(
   { store }: Repository,
   place: ChainPlace,
   sequences: ReadonlyMap<string, number>,
-  { prefix = chainPrefix(place), onObject }: { prefix?: string; onObject?: (object: string, sizeBytes: number) => void },
+  {
+    prefix = chainPrefix(place),
+    onObject,
+  }: { prefix?: string; onObject?: (object: string, sizeBytes: number) => void },
 ): AsyncGenerator<ChainObject> {
   for await (const { name, sizeBytes } of store.list(prefix)) {
     const parsed = chainObjectOf(place, name)

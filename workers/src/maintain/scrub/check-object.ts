@@ -121,7 +121,12 @@ export class ObjectChecker {
           hashes: Buffer.from(hash),
         })
         if (found.length === 0) continue
-        bad.push({ offset, length, code: 'E_FORMAT_DAMAGED', message: 'the stored bytes are not those that were written' })
+        bad.push({
+          offset,
+          length,
+          code: 'E_FORMAT_DAMAGED',
+          message: 'the stored bytes are not those that were written',
+        })
       } catch (error) {
         if (!isDamage(error) || isOfWhole(error)) throw error
         bad.push({ offset, length, code: error.code, message: error.message })
@@ -146,7 +151,8 @@ function openedPieces({ indexKeys }: Repository, stored: StoredObject, end: Uint
   const lengthMax = kind === 'data' ? recordBytesMax : boxOverheadBytes + rootBytesMax
   // No wrong length makes us fetch, or allocate, more than a piece can have.
   if (tail.pieces.some(({ length }) => length > lengthMax)) throw damaged(name, 'has a piece that is too long')
-  return tail.pieces
+  // Copies: the memory of the end goes to a thread.
+  return tail.pieces.map((piece) => ({ ...piece, hash: piece.hash.slice() }))
 }
 
 /** Neighbours that are fetched together. */

@@ -79,7 +79,21 @@ export class HitList {
       if (rangesOf(points).length === 0) return []
       const { object, offset, length, code, message } = cause.place
       const { truncated } = cause
-      return [{ chain, object, offset, length, code, message, foundAt, by: 'scrub', points: rangesOf(points), hits, truncated }]
+      return [
+        {
+          chain,
+          object,
+          offset,
+          length,
+          code,
+          message,
+          foundAt,
+          by: 'scrub',
+          points: rangesOf(points),
+          hits,
+          truncated,
+        },
+      ]
     })
   }
 

@@ -1,11 +1,15 @@
-import { numbersIn } from '@strata/shared/format/number-ranges.ts'
 import type { ChainPlace } from '@strata/shared/format/names.ts'
 import type { ScrubDamage } from '@strata/shared/format/scrub.ts'
 import { pageEntriesMax } from '@strata/shared/limits.ts'
 import type { Point } from '@strata/shared/repository/points.ts'
 import { addRepairs, readRepairsIfWhole, type Repair, type Repairs } from '@strata/shared/repository/repairs.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
-import { isSameRange, type DamageNews, type DamagedRange, type PastDamage } from '@strata/shared/repository/scrub/scrub-ledger.ts'
+import {
+  isSameRange,
+  type DamageNews,
+  type DamagedRange,
+  type PastDamage,
+} from '@strata/shared/repository/scrub/scrub-ledger.ts'
 import { BadPlaces, type BadPlace, type ListedObjects } from './bad-places.ts'
 import { findRepairs } from './find-repairs.ts'
 import type { LostRecord } from './hit-list.ts'
@@ -82,7 +86,8 @@ function pagesOf(known: readonly ScrubDamage[]): ((disk: number, page: number) =
 
 function howEnded(one: ScrubDamage, repairs: Repairs, bad: readonly BadPlace[]): PastDamage['how'] {
   for (const { from } of repairs.all()) {
-    if (from.object === one.object && from.offset >= one.offset && from.offset < one.offset + one.length) return 'healed'
+    if (from.object === one.object && from.offset >= one.offset && from.offset < one.offset + one.length)
+      return 'healed'
   }
   const isBad = bad.some((other) => overlaps({ ...other, chain: one.chain }, one))
   return isBad || one.code === 'E_OBJECT_MISSING' ? 'unneeded' : 'restored'
@@ -96,9 +101,4 @@ function overlaps(a: DamagedRange, b: DamagedRange): boolean {
 export function ended(one: ScrubDamage, endedAt: string, how: PastDamage['how']): PastDamage {
   const { chain, object, offset, length, code, foundAt, points } = one
   return { chain, object, offset, length, code, foundAt, endedAt, how, points }
-}
-
-/** Numbers of the points that damage hits. */
-export function hitPoints(damage: readonly ScrubDamage[]): Set<number> {
-  return new Set(damage.flatMap(({ points }) => [...numbersIn(points)]))
 }

@@ -74,7 +74,7 @@ export interface SetScrub extends Coverage {
 export interface ScrubbedPoint {
   readonly id: string
   readonly chain: string
-  readonly disks: readonly string[]
+  readonly disks: Point['manifest']['disks']
 }
 
 /** undefined: the set has no number at all. */
@@ -161,11 +161,7 @@ class SetRun {
       points: new Map(
         this.#points.map((point) => [
           point.sequence,
-          {
-            id: pointId(point),
-            chain: point.manifest.chain,
-            disks: point.manifest.disks.map(({ name }) => name),
-          },
+          { id: pointId(point), chain: point.manifest.chain, disks: point.manifest.disks },
         ]),
       ),
     }
@@ -263,11 +259,7 @@ class SetRun {
     }
   }
 
-  #keep(
-    { chain, object }: Pick<ScrubDamage, 'chain' | 'object'>,
-    bad: readonly BadRange[],
-    sizeBytes: number,
-  ): void {
+  #keep({ chain, object }: Pick<ScrubDamage, 'chain' | 'object'>, bad: readonly BadRange[], sizeBytes: number): void {
     this.#checkedObjects += 1
     this.#checkedBytes += sizeBytes
     this.#options.onProgress?.(this.#checkedBytes)

@@ -129,13 +129,7 @@ class ChainWalk {
     return 'node' in reading ? reading.node : undefined
   }
 
-  async #pages(
-    map: PointMap,
-    index: number,
-    node: Page,
-    before: Page | undefined,
-    state: DiskState,
-  ): Promise<void> {
+  async #pages(map: PointMap, index: number, node: Page, before: Page | undefined, state: DiskState): Promise<void> {
     const { only } = this.#options
     const changed: number[] = []
     for (let entry = 0; entry < node.entryCount; entry += 1) {
