@@ -17,6 +17,7 @@ import {
 } from './track/base-digests.ts'
 import type { DigestReference } from './track/digest-reference.ts'
 import { diskMark } from './track/digest-file.ts'
+import { withoutWanted } from './track/wanted-blocks.ts'
 import { DigestFileWriter } from './track/digest-file-writer.ts'
 
 /**
@@ -178,7 +179,9 @@ class DiskPasses {
     const { session, state, tools, clock, journal, isResumed } = this.#options
     const { blockBytes, sizeBytes } = this.#description
     const base = this.#digests === null ? this.#openBase() : null
-    const atFirst = base === null ? undefined : this.#overSent(base.reference, isResumed ? journal : null)
+    const wanted = (session.wanted ?? []).filter(({ disk }) => disk === this.#index)
+    const atFirst =
+      base === null ? undefined : this.#overSent(withoutWanted(base.reference, wanted), isResumed ? journal : null)
     const reference = this.#digests === null ? atFirst : passReference(this.#digests.pages())
     invariant(reference !== undefined, 'there is something to compare with')
     const before = this.#digests

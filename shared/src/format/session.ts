@@ -1,6 +1,15 @@
 import * as v from 'valibot'
 import { type Fitting, list, text, wholeNumber } from './schema.ts'
-import { disksPerSetMax, nameCharsMax, pointsPerSetMax, segmentsPerSessionMax, warningsPerPointMax } from '../limits.ts'
+import {
+  blocksPerDiskMax,
+  disksPerSetMax,
+  nameCharsMax,
+  pointsPerSetMax,
+  segmentsPerSessionMax,
+  wantedBlocksMax,
+  wantedRangesMax,
+  warningsPerPointMax,
+} from '../limits.ts'
 import { boxKinds } from './box.ts'
 import { bytesSchema, digestHexSchema, documentHead, idSchema, instantSchema, type DocumentType } from './document.ts'
 import {
@@ -12,6 +21,17 @@ import {
   machineSchema,
   warningSchema,
 } from './manifest.ts'
+
+/** Ranges of blocks, by disk and block. */
+export const wantedSchema = list(
+  v.object({
+    disk: wholeNumber(0, disksPerSetMax - 1),
+    block: wholeNumber(0, blocksPerDiskMax - 1),
+    blocks: wholeNumber(1, wantedBlocksMax),
+  }),
+  { max: wantedRangesMax },
+)
+export type WantedBlocks = Fitting<typeof wantedSchema>[number]
 
 /**
  * A session's two documents: `open` is written when it begins, `end` when the agent has sent everything. Together they
@@ -36,6 +56,8 @@ export const sessionSchema = v.object({
   openedAt: instantSchema,
   expiresAt: instantSchema,
   warnings: list(warningSchema, { max: warningsPerPointMax }),
+  /** Blocks whose records in the base are damaged: the agent sends them whether or not they changed. */
+  wanted: v.exactOptional(wantedSchema),
 })
 export type Session = Fitting<typeof sessionSchema>
 

@@ -7,6 +7,7 @@ import type {
   PointKind,
   Warning,
 } from '../format/manifest.ts'
+import type { WantedBlocks } from '../format/session.ts'
 import type { StrataError } from '../errors.ts'
 import type { ChainId, SessionId, SetId } from '../types.ts'
 
@@ -80,6 +81,8 @@ export interface SessionInfo {
   readonly transportKey: Uint8Array
   /** What the operator should know of how the session was opened, such as why it became a full. */
   readonly warnings: readonly Warning[]
+  /** Blocks that are damaged in the store: they are sent whether or not they changed. */
+  readonly wanted?: readonly WantedBlocks[]
   /** Block bytes that one segment may hold. */
   readonly segmentBytesMax: number
   /** ISO 8601, by the store's clock: until then the session can be gone on with. */

@@ -9,6 +9,7 @@ import {
   machineSchema,
   warningSchema,
 } from '../format/manifest.ts'
+import { wantedSchema } from '../format/session.ts'
 import { hexText, list, matching, text, wholeNumber, type Fitting } from '../format/schema.ts'
 import {
   baseDigestPagesPerRequest,
@@ -98,12 +99,15 @@ export const sessionInfoSchema = v.object({
   segmentBytesMax: wholeNumber(blockBytesMax, segmentBytesMax),
   expiresAt: instantSchema,
   warnings: warningsSchema,
+  wanted: v.exactOptional(wantedSchema),
 })
 export type WireSessionInfo = Fitting<typeof sessionInfoSchema>
 
 export function toWireSessionInfo(info: SessionInfo): WireSessionInfo {
+  const { wanted, ...others } = info
   return {
-    ...info,
+    ...others,
+    ...(wanted === undefined ? {} : { wanted: [...wanted] }),
     disks: [...info.disks],
     warnings: [...info.warnings],
     blockDigestKey: hexOf(info.blockDigestKey),

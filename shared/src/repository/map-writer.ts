@@ -29,6 +29,8 @@ export interface MapDisk {
   readonly blockBytes: number
   /** Pages with changes, by ascending number. */
   readonly changes: AsyncIterable<PageChanges>
+  /** Blocks whose records in the base are damaged: a new one takes their place, although it is of the same bytes. */
+  readonly isWanted?: (block: number) => boolean
 }
 
 export interface WrittenMap {
@@ -93,6 +95,8 @@ class DiskMapWriter {
   readonly #counts: DiskCounts
   readonly #root: Page
   #node: Page | undefined
+  /** Its places are others than the base's, whatever its digests are. */
+  #nodeMoved = false
   #changed = false
 
   constructor(
@@ -171,8 +175,9 @@ class DiskMapWriter {
     for (const { page: number, changes } of window) {
       const base = await basePages.next(number)
       const page = base.resized(entriesIn(number, this.#counts.blocks))
-      for (const change of changes) applyChange(page, change)
-      await this.#storePage(page, base)
+      let moved = false
+      for (const change of changes) moved = applyChange(page, change, this.#disk.isWanted) || moved
+      await this.#storePage(page, base, moved)
     }
   }
 
@@ -190,12 +195,13 @@ class DiskMapWriter {
     }
   }
 
-  async #storePage(page: Page, base: Page): Promise<void> {
+  async #storePage(page: Page, base: Page, moved: boolean): Promise<void> {
     const sameCount = page.entryCount === base.entryCount
-    if (sameCount && equalBytes(page.digests, base.digests)) return
+    if (!moved && sameCount && equalBytes(page.digests, base.digests)) return
     const node = this.#node
     invariant(node !== undefined, 'a node is open')
     this.#changed = true
+    this.#nodeMoved ||= moved
     const entry = page.number % pageEntriesMax
     const digest = pageDigest(this.#keys.tree, page.digests)
     if (equalBytes(digest, zeroDigest)) {
@@ -223,10 +229,12 @@ class DiskMapWriter {
 
   async #closeNode(): Promise<void> {
     const node = this.#node
+    const moved = this.#nodeMoved
     this.#node = undefined
+    this.#nodeMoved = false
     if (node === undefined) return
     const digest = nodeDigest(this.#keys.tree, node.digests)
-    if (equalBytes(digest, this.#root.digest(node.number))) return
+    if (!moved && equalBytes(digest, this.#root.digest(node.number))) return
     if (equalBytes(digest, zeroDigest)) {
       this.#root.setZero(node.number)
       return
@@ -245,10 +253,13 @@ function nodeOf(page: number): number {
   return Math.floor(page / pageEntriesMax)
 }
 
-/** A block that came out as the base has it keeps the base's record. */
-function applyChange(page: Page, change: BlockChange): void {
+/** A block that came out as the base has it keeps the base's record, unless that is wanted: then it moves. */
+function applyChange(page: Page, change: BlockChange, isWanted: MapDisk['isWanted']): boolean {
   const entry = change.block % pageEntriesMax
   if (change.state === 'zero') page.setZero(entry)
-  if (change.state !== 'record' || equalBytes(page.digest(entry), change.digest)) return
+  if (change.state !== 'record') return false
+  const isSame = equalBytes(page.digest(entry), change.digest)
+  if (isSame && isWanted?.(change.block) !== true) return false
   page.setStored(entry, change.digest, change.place)
+  return isSame
 }

@@ -8,8 +8,9 @@ import { latestSequence } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { stagedSegmentOf, stagedSessionPrefix } from '@strata/shared/staging/names.ts'
 import type { StagingArea } from '@strata/shared/staging/staging-area.ts'
-import { asId, type SessionId, type SetId } from '@strata/shared/types.ts'
-import { commitSession, findPublished, type CommitResult } from './commit-session.ts'
+import { asId, type ChainId, type SessionId, type SetId } from '@strata/shared/types.ts'
+import { healChain } from '../maintain/scrub/heal-chain.ts'
+import { commitSession, findPublished, type CommittedSession } from './commit-session.ts'
 
 /** The staging area, and how its segments come to the workers. */
 export interface Staged {
@@ -28,13 +29,21 @@ export async function runCommit(
 ): Promise<CommitJobResult> {
   const set = asId<SetId>(job.set)
   const session = asId<SessionId>(job.session)
-  const { manifest } = await commitStaged(repository, job, staged)
+  const { manifest, wasAsked } = await commitStaged(repository, job, staged)
   const { sequence } = manifest
-  const warnings = [...(await catalogue(repository, set, sequence)), ...(await clearAway(repository, set, session))]
+  const warnings = [
+    ...(await catalogue(repository, set, sequence)),
+    ...(wasAsked ? await heal(repository, set, asId<ChainId>(manifest.chain)) : []),
+    ...(await clearAway(repository, set, session)),
+  ]
   return { sequence, warnings }
 }
 
-async function commitStaged(repository: Repository, job: CommitJob, staged: Staged | undefined): Promise<CommitResult> {
+async function commitStaged(
+  repository: Repository,
+  job: CommitJob,
+  staged: Staged | undefined,
+): Promise<CommittedSession> {
   let missedBefore = Infinity
   for (;;) {
     try {
@@ -50,7 +59,7 @@ async function commitStaged(repository: Repository, job: CommitJob, staged: Stag
   }
 }
 
-async function commitOnce(repository: Repository, job: CommitJob): Promise<CommitResult> {
+async function commitOnce(repository: Repository, job: CommitJob): Promise<CommittedSession> {
   const set = asId<SetId>(job.set)
   const session = asId<SessionId>(job.session)
   try {
@@ -61,7 +70,7 @@ async function commitOnce(repository: Repository, job: CommitJob): Promise<Commi
     const latest = await latestSequence(repository, set, job.after)
     const published = await findPublished(repository, set, session, job.after, latest)
     if (published === undefined) throw error
-    return published
+    return { ...published, wasAsked: false }
   }
 }
 
@@ -89,6 +98,18 @@ async function catalogue(repository: Repository, set: SetId, sequence: number): 
     return []
   } catch (error) {
     return [{ code: 'W_CATALOG', message: `the catalogue was not brought up to date: ${toStrataError(error).message}` }]
+  }
+}
+
+/** The new point is whole. What was sent again for it stands for the damaged records in older ones too. */
+async function heal(repository: Repository, set: SetId, chain: ChainId): Promise<Warning[]> {
+  try {
+    const { healed, left } = await healChain(repository, set, chain)
+    const message = `${String(healed)} damaged places of the store were healed by what was sent again; ${String(left)} are left`
+    return healed + left === 0 ? [] : [{ code: 'W_DAMAGE_HEALED', message }]
+  } catch (error) {
+    const message = `older points are not healed yet, and will be with the next strata verify --rolling: ${toStrataError(error).message}`
+    return [{ code: 'W_DAMAGE_HEALED', message }]
   }
 }
 

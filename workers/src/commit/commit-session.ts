@@ -24,9 +24,22 @@ export interface CommitResult {
   readonly manifestDigest: string
 }
 
-export async function commitSession(repository: Repository, set: SetId, session: SessionId): Promise<CommitResult> {
+/** With whether its agent was asked for blocks that are damaged in the base. */
+export type CommittedSession = CommitResult & { readonly wasAsked: boolean }
+
+export async function commitSession(repository: Repository, set: SetId, session: SessionId): Promise<CommittedSession> {
+  const { open, end } = await readSessionDocuments(repository, repository.placeOf(set), session)
+  return { ...(await commitDocuments(repository, set, open, end)), wasAsked: open.wanted !== undefined }
+}
+
+async function commitDocuments(
+  repository: Repository,
+  set: SetId,
+  open: Session,
+  end: SessionEnd,
+): Promise<CommitResult> {
   const setPlace = repository.placeOf(set)
-  const { open, end } = await readSessionDocuments(repository, setPlace, session)
+  const session = asId<SessionId>(open.session)
   const latest = await latestSequence(repository, set, open.sequenceAtOpen)
   const published = await findPublished(repository, set, session, open.sequenceAtOpen, latest)
   if (published !== undefined) return published
@@ -41,7 +54,11 @@ export async function commitSession(repository: Repository, set: SetId, session:
     session,
     digestKeys: repository.digestKeysOf(set),
     base,
-    disks: open.disks.map((disk, index) => ({ ...disk, changes: packs.changesOf(index) })),
+    disks: open.disks.map((disk, index) => ({
+      ...disk,
+      changes: packs.changesOf(index),
+      isWanted: wantedIn(open.wanted, index),
+    })),
     newKeys: keys.added,
   })
   requireContentRoots(open, end, map)
@@ -49,6 +66,11 @@ export async function commitSession(repository: Repository, set: SetId, session:
   const between = end.copyOf === undefined ? 'anything' : 'voids'
   const make = (facts: NumberFacts): Manifest => ({ ...body, ...facts })
   return resultOf(await takeNumber(searchOf(repository, set, session), latest, make, between))
+}
+
+function wantedIn(wanted: Session['wanted'], index: number): (block: number) => boolean {
+  const ranges = (wanted ?? []).filter(({ disk }) => disk === index)
+  return (number) => ranges.some(({ block, blocks }) => block <= number && number < block + blocks)
 }
 
 async function openBase(repository: Repository, set: SetId, base: BasePoint): Promise<PointMap> {

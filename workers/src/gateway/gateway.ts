@@ -6,7 +6,13 @@ import { keptWarnings, type Warning } from '@strata/shared/format/manifest.ts'
 import { sessionEndName, sessionName, type SessionPlace } from '@strata/shared/format/names.ts'
 import { RecentlyUsed } from '@strata/shared/format/recently-used.ts'
 import { misfit } from '@strata/shared/format/schema.ts'
-import { sessionEndType, sessionType, type Session, type SessionEnd } from '@strata/shared/format/session.ts'
+import {
+  sessionEndType,
+  sessionType,
+  type Session,
+  type SessionEnd,
+  type WantedBlocks,
+} from '@strata/shared/format/session.ts'
 import {
   abandonMsMax,
   clockSkewWarnMs,
@@ -138,6 +144,7 @@ export class Gateway {
       openedAt: new Date(openedMs).toISOString(),
       expiresAt: new Date(openedMs + sessionLifeMs).toISOString(),
       warnings: keptWarnings(warnings),
+      ...wantedMember(plan.wanted),
     }
   }
 
@@ -165,6 +172,7 @@ export class Gateway {
       segmentBytesMax: this.#segmentBytesMax,
       expiresAt,
       warnings,
+      ...wantedMember(document.wanted ?? []),
     }
   }
 
@@ -401,6 +409,10 @@ function committedPoint({ manifest, manifestDigest }: CommitResult): CommittedPo
 /** What is kept uses the store's time, so a wrong clock here harms no point; but its owner should know. */
 function baseCopyOf(digest: string | undefined): { baseCopyOf?: string } {
   return digest === undefined ? {} : { baseCopyOf: digest }
+}
+
+function wantedMember(wanted: readonly WantedBlocks[]): { wanted?: WantedBlocks[] } {
+  return wanted.length === 0 ? {} : { wanted: [...wanted] }
 }
 
 function clockWarnings(storeMs: number, ownMs: number): Warning[] {

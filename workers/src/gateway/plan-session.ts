@@ -1,5 +1,6 @@
 import type { DiskDescription, PointKind, Warning } from '@strata/shared/format/manifest.ts'
 import { chainPointsMax } from '@strata/shared/limits.ts'
+import type { WantedBlocks } from '@strata/shared/format/session.ts'
 import type { OpenRequest } from '@strata/shared/protocol/uplink.ts'
 import { readingBase } from '@strata/shared/repository/base-errors.ts'
 import { PointMap } from '@strata/shared/repository/point-map.ts'
@@ -8,6 +9,7 @@ import type { Repository } from '@strata/shared/repository/repository.ts'
 import { RetentionLedger } from '@strata/shared/repository/retention/ledger.ts'
 import { isThere } from '@strata/shared/repository/retention/pins.ts'
 import { describeNewDisks, judgeDisks } from './disk-rules.ts'
+import { wantedOf } from './wanted-blocks.ts'
 
 /** What a session will be: which kind of point, on what base, with which blocks. */
 export interface SessionPlan {
@@ -18,6 +20,8 @@ export interface SessionPlan {
   readonly sequence: number
   readonly disks: readonly DiskDescription[]
   readonly warnings: readonly Warning[]
+  /** Blocks of the base whose records are damaged. */
+  readonly wanted: readonly WantedBlocks[]
 }
 
 /** docs/decisions/0004-when-a-chain-ends.md. `remembered`: a number that the set had when it was last looked at, or 0. */
@@ -51,7 +55,8 @@ export async function planSession(
     return newChain(request, sequence, [{ code: 'W_CHAIN_LONG', message }])
   }
   const kind = request.kind === 'differential' ? 'differential' : 'incremental'
-  return { kind, base, map, sequence, disks: verdict.disks, warnings: verdict.warnings }
+  const wanted = await wantedOf(repository, base)
+  return { kind, base, map, sequence, disks: verdict.disks, warnings: verdict.warnings, wanted }
 }
 
 async function canBePinned(repository: Repository, { set, sequence }: Point): Promise<boolean> {
@@ -60,5 +65,5 @@ async function canBePinned(repository: Repository, { set, sequence }: Point): Pr
 }
 
 function newChain(request: OpenRequest, sequence: number, warnings: readonly Warning[]): SessionPlan {
-  return { kind: 'full', base: null, map: null, sequence, disks: describeNewDisks(request.disks), warnings }
+  return { kind: 'full', base: null, map: null, sequence, disks: describeNewDisks(request.disks), warnings, wanted: [] }
 }

@@ -5,7 +5,7 @@ import { mapConcurrently } from '@strata/shared/repository/concurrency.ts'
 import type { Point } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { retiredTags } from '@strata/shared/repository/retention/retired.ts'
-import { liveObjects, LiveObjects } from './live-objects.ts'
+import { keepRepairs, liveObjects, LiveObjects } from './live-objects.ts'
 
 /** A chain with points that are gone. */
 export interface ChainToCollect {
@@ -37,6 +37,7 @@ export async function collectChain(
   const { store } = repository
   if (chain.there.length > 0 && !(await isWorth(repository, chain))) return { outcome: 'waits', objects: 0, bytes: 0 }
   const live = chain.there.length === 0 ? new LiveObjects() : await liveObjects(repository, chain.there, signal)
+  if (chain.there.length > 0) await keepRepairs(repository, chain.place, live)
   let objects = 0
   let bytes = 0
   const going = mapConcurrently(deadObjects(repository, chain, live), storeRequestsInFlightMax, async (dead) => {

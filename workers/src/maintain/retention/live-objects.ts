@@ -1,9 +1,17 @@
 import { StrataError } from '@strata/shared/errors.ts'
-import { samePack, type PackKind, type PackReference } from '@strata/shared/format/names.ts'
+import {
+  chainObjectOf,
+  chainPrefix,
+  samePack,
+  type ChainPlace,
+  type PackKind,
+  type PackReference,
+} from '@strata/shared/format/names.ts'
 import type { Page, Place } from '@strata/shared/format/page.ts'
 import { pageEntriesMax } from '@strata/shared/limits.ts'
 import { PointMap } from '@strata/shared/repository/point-map.ts'
 import type { Point } from '@strata/shared/repository/points.ts'
+import { readRepairs } from '@strata/shared/repository/repairs.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { asId, type SessionId } from '@strata/shared/types.ts'
 
@@ -47,6 +55,19 @@ export async function liveObjects(
     before = map
   }
   return live
+}
+
+/**
+ * Records that stand for damaged ones are needed as long as those are.
+ * Errors: when the repairs of the chain cannot be read, nobody knows what is needed, and nothing may go.
+ */
+export async function keepRepairs(repository: Repository, place: ChainPlace, live: LiveObjects): Promise<void> {
+  for (const { from, to } of (await readRepairs(repository, place.chain)).all()) {
+    const damaged = chainObjectOf(place, chainPrefix(place) + from.object)
+    const other = chainObjectOf(place, chainPrefix(place) + to.object)
+    if (damaged === undefined || other === undefined || !live.has(damaged.kind, damaged.reference)) continue
+    live.add(other.kind, other.reference)
+  }
 }
 
 async function addDisk(
