@@ -20,6 +20,7 @@ import { JobQueues } from './gateway/job-queues.ts'
 import { JobWorkers, type JobWorkersOptions } from './job-workers.ts'
 import { ChainKeeper } from './maintain/chains/chain-keeper.ts'
 import { Maintenance } from './maintain/maintenance.ts'
+import { BackgroundScrub } from './maintain/scrub/background-scrub.ts'
 import { BackgroundSweep } from './maintain/sweep/background-sweep.ts'
 import { removeLeftQueues, type QueuePlace, type QueuePlaces } from './queue-place.ts'
 import { checkRedis, type RedisAddress } from './redis-connection.ts'
@@ -117,6 +118,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
             signal,
             onNote,
           }),
+          new BackgroundScrub({ repositories: () => tenants.all, clock, signal, onNote }),
         ]
       : []
   const gateways = new Map<TenantId, Gateway>()

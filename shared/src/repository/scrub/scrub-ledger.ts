@@ -110,7 +110,7 @@ export function isSameRange(a: DamagedRange, b: DamagedRange): boolean {
 }
 
 /** Numbers of the points that are known to be hit. */
-export function damagedPoints({ damage }: Pick<ScrubState, 'damage'>): Set<number> {
+export function damagedPoints({ damage }: { readonly damage: readonly ScrubDamage[] }): Set<number> {
   return new Set(damage.flatMap(({ points }) => [...numbersIn(points)]))
 }
 
