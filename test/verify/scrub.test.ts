@@ -12,6 +12,7 @@ import { MemoryStore } from '@strata/shared/store/memory.ts'
 import { asId } from '@strata/shared/types.ts'
 import { PiecePool } from '@strata/workers/maintain/scrub/piece-pool.ts'
 import { scrubSet, type SetScrub } from '@strata/workers/maintain/scrub/scrub-set.ts'
+import { noteDeep } from '@strata/workers/maintain/verify/note-deep.ts'
 import { verifyPoints } from '@strata/workers/maintain/verify/verify-points.ts'
 import { dyingAt, steppedStore } from '@strata/workers/testing/stepped-store.ts'
 import { diskOf, makePoint, makeRepository, seededRandom, type TestRepository } from '../fixtures/make-point.ts'
@@ -320,3 +321,29 @@ function strangePack({ repository, all }: Chain) {
   const place = { ...repository.placeOf(set), chain: asId<never>(manifest.chain) }
   return { place, pack: { session: asId<never>('f'.repeat(32)), number: 0, attempt: '0'.repeat(16) } }
 }
+
+test('what only the private key can see is noted by a deep verification, and healed like all else', async () => {
+  const chain = await makeChain()
+  await scrub(chain)
+  // The scrub has read it a moment ago, and does not read it again.
+  const record = recordOf(chain.all[0], 5)
+  await flipByte(chain.store, record.object, record.offset + 70)
+  const deep = async (): Promise<void> => {
+    const { repository, privateKey } = chain
+    await noteDeep(repository, await verifyPoints({ repository, privateKey, points: 'all', clock: systemClock }), 'host')
+  }
+  await deep()
+  const ledger = new ScrubLedger(chain.repository)
+  const set = chain.repository.setIdOf('machine')
+  const known = await ledger.read(set)
+  assert.deepEqual(hitBlocks(known?.damage ?? []), { 5: [1, 2, 3, 4] })
+  assert.deepEqual(
+    known?.deep.map(({ by, state, points }) => [by, state, points]),
+    [['host', 'damaged', [[1, 4]]]],
+  )
+  // A scrub does not forget it, whatever the hashes say.
+  await flipByte(chain.store, record.object, record.offset + 70)
+  assert.deepEqual(hitBlocks((await scrub(chain)).damage), { 5: [1, 2, 3, 4] })
+  await deep()
+  assert.deepEqual((await ledger.read(set))?.damage, [])
+})

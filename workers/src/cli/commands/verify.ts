@@ -1,7 +1,9 @@
-import { StrataError } from '@strata/shared/errors.ts'
 import { findPoint } from '@strata/shared/repository/find-point.ts'
+import { StrataError, toStrataError } from '@strata/shared/errors.ts'
+import type { Repository } from '@strata/shared/repository/repository.ts'
 import { createStoreMetrics, type StoreTotals } from '@strata/shared/store/decorators/metrics.ts'
 import type { ObjectStore } from '@strata/shared/store/object-store.ts'
+import { noteDeep } from '../../maintain/verify/note-deep.ts'
 import { verifyPoints, type PointVerification, type VerifyResult } from '../../maintain/verify/verify-points.ts'
 import { exitCodes, stopIfInterrupted, type Context, type ExitCode } from '../context.ts'
 import { parseWholePoint } from '../input/point-reference.ts'
@@ -67,9 +69,21 @@ async function verifyIn(
     if (result.points.length === 0 && result.history.length === 0) {
       throw new StrataError('E_POINT_UNKNOWN', 'there is no point to verify')
     }
+    await note(context, repository, result)
     return result
   } finally {
     progress.end()
+  }
+}
+
+/** What was found is true whether or not it can be noted. */
+async function note({ reporter, hostName }: Context, repository: Repository, result: VerifyResult): Promise<void> {
+  try {
+    await noteDeep(repository, result, hostName)
+  } catch (error) {
+    const { kind, message } = toStrataError(error)
+    if (kind === 'bug') throw error
+    reporter.warning(`W_VERIFY_NOT_NOTED: the store does not know of this verification: ${message}`)
   }
 }
 

@@ -93,7 +93,7 @@ function howEnded(one: ScrubDamage, repairs: Repairs, bad: readonly BadPlace[]):
   return isBad || one.code === 'E_OBJECT_MISSING' ? 'unneeded' : 'restored'
 }
 
-function overlaps(a: DamagedRange, b: DamagedRange): boolean {
+export function overlaps(a: DamagedRange, b: DamagedRange): boolean {
   if (a.chain !== b.chain || a.object !== b.object) return false
   return a.offset < b.offset + b.length && b.offset < a.offset + a.length
 }
