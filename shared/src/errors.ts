@@ -184,6 +184,9 @@ export const errorCatalogue = {
     'Make a bucket with Object Lock, which brings versioning along, and move the store there; or leave immutability out of the policy.',
   ),
 
+  E_REPORT_INVALID: permanent(
+    'Do not rely on this report. Ask for it again, and compare the key with the one that you were given for this tenant.',
+  ),
   E_RUN_UNDER_WAY: permanent('Wait for the other run to end, or end it.'),
   E_STATE_UNWRITABLE: permanent(
     'Make the state directory writable and free space on it, or name another with STRATA_STATE.',

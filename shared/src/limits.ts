@@ -257,6 +257,9 @@ export const scrubDocumentBytesMax = 2 * MiB
 export const repairsPerChainMax = 32_768
 export const repairObjectsMax = 8192
 export const repairDocumentBytesMax = 3 * MiB
+/** A report with thousands of sets. */
+export const reportBytesMax = 16 * MiB
+export const reportPeriodMsDefault = 30 * dayMs
 /** What a session asks its agent to send whatever it finds: ranges of blocks. */
 export const wantedRangesMax = 1024
 export const wantedBlocksMax = 65_536

@@ -1,7 +1,7 @@
 import { createHmac, hkdfSync } from 'node:crypto'
 import { invariant } from '../errors.ts'
 import { keyBytes } from '../format/xaes.ts'
-import { idBytes, idFromBytes, idToBytes, type SessionId, type SetId } from '../types.ts'
+import { idBytes, idFromBytes, idToBytes, type SessionId, type SetId, type TenantId } from '../types.ts'
 
 /**
  * What follows from the index key by HKDF-SHA256. docs/format.md, "Derived keys".
@@ -15,6 +15,7 @@ const setNameInfo = 'strata/v1/set-name'
 const transportInfo = 'strata/v1/transport'
 const sessionIdInfo = 'strata/v1/session-id'
 const registryInfo = 'strata/v1/registry'
+const reportInfo = 'strata/v1/report'
 
 /** Key of the digests of a set's blocks, 32 bytes. */
 export function blockDigestKey(indexKey: Uint8Array, setId: SetId): Buffer {
@@ -64,6 +65,11 @@ export function sessionIdFromAttempt(firstIndexKey: Uint8Array, set: SetId, atte
 export function registryHash(firstIndexKey: Uint8Array, purpose: string, value: string): string {
   const key = derive(firstIndexKey, new Uint8Array(0), registryInfo)
   return createHmac('sha256', key).update(`${purpose}:${value}`, 'utf8').digest('hex')
+}
+
+/** Seed of the Ed25519 key that a tenant's reports are signed with; always from the index key's first generation. */
+export function reportKeySeed(firstIndexKey: Uint8Array, tenant: TenantId): Buffer {
+  return derive(firstIndexKey, idToBytes(tenant), reportInfo)
 }
 
 /** HKDF-SHA256 (RFC 5869) to 32 bytes. */

@@ -10,6 +10,7 @@ import { nonceBytes, SealingKey } from '../format/xaes.ts'
 import {
   blockDigestKey,
   registryHash,
+  reportKeySeed,
   sessionIdFromAttempt,
   setIdFromName,
   transportKey,
@@ -116,6 +117,11 @@ export class Repository {
   /** 64 hex digits that say nothing to whoever has no index key. */
   registryHash(purpose: string, value: string): string {
     return registryHash(this.#firstIndexKey(), purpose, value)
+  }
+
+  /** See `reportKeySeed`. */
+  reportKeySeed(): Buffer {
+    return reportKeySeed(this.#firstIndexKey(), this.tenant)
   }
 
   random(count: number): Uint8Array {

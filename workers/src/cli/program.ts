@@ -7,7 +7,7 @@ import type { BackupCommandOptions } from './commands/backup.ts'
 import type { InitOptions } from './commands/init.ts'
 import type { PointsOptions } from './commands/points.ts'
 import type { RestoreCommandOptions } from './commands/restore.ts'
-import type { VerifyCommandOptions } from './commands/verify.ts'
+import type { VerifyCommandOptions } from './commands/verify-ways.ts'
 import { exitCodes, type Context, type ExitCode } from './context.ts'
 import { backupHelp, initHelp, pointsHelp, programHelp, restoreHelp, verifyHelp } from './help.ts'
 import { addKeyCommands } from './key-commands.ts'
@@ -213,12 +213,23 @@ function addVerify(program: Command, run: Run): void {
     .argument('[point]', "a point's id, or latest:SET")
     .option('--all', 'every point there is')
     .addOption(new Option('--rolling', 'what is due, without the passphrase').conflicts('all'))
+    .addOption(new Option('--report', 'what was verified, and what it found, signed').conflicts(['all', 'rolling']))
+    .addOption(new Option('--from <day>', 'of the report: from this day on, in UTC (default: 30 days before)'))
+    .addOption(new Option('--to <day>', 'of the report: up to the beginning of this day (default: now)'))
+    .addOption(
+      new Option('--check-report <file>', 'whether a report is as it was signed').conflicts([
+        'all',
+        'rolling',
+        'report',
+      ]),
+    )
+    .addOption(new Option('--report-key <hex>', 'the key that it must be signed with (default: as the store has it)'))
     .option(...tenantOption)
     .addHelpText('after', verifyHelp)
     .action((point: string | undefined, options: VerifyCommandOptions, command: Command) =>
       run(command, async (context) => {
-        const { verify } = await import('./commands/verify.ts')
-        return await verify(context, point, options)
+        const { chooseVerification } = await import('./commands/verify-ways.ts')
+        return await chooseVerification(context, point, options)
       }),
     )
 }

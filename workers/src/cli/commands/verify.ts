@@ -12,29 +12,18 @@ import { damageLines } from '../output/damage.ts'
 import { factLines, tableLines } from '../output/table.ts'
 import { withStore } from '../store.ts'
 import { unlockGivenTenant } from '../unlock.ts'
-import { verifyRolling } from './verify-rolling.ts'
 
-export interface VerifyCommandOptions {
-  readonly all?: boolean
-  readonly rolling?: boolean
-  readonly tenant?: string
-}
-
-/** `strata verify`: reads points back without writing them anywhere. */
+/** `strata verify POINT`, or all of them without one: reads points back without writing them anywhere. */
 export async function verify(
   context: Context,
   text: string | undefined,
-  options: VerifyCommandOptions,
+  tenant: string | undefined,
 ): Promise<ExitCode> {
   const { clock } = context
   const startedMs = clock.monotonicMs()
-  if (options.rolling === true && text === undefined) return await verifyRolling(context, options.tenant)
-  if ((text === undefined) === (options.all !== true) || options.rolling === true) {
-    throw new StrataError('E_USAGE', 'verify takes either a POINT, --all or --rolling')
-  }
   const reference = text === undefined ? undefined : parseWholePoint(text)
   const metrics = createStoreMetrics()
-  const result = await withStore(context, (store) => verifyIn(context, store, reference, options.tenant), { metrics })
+  const result = await withStore(context, (store) => verifyIn(context, store, reference, tenant), { metrics })
   report(context, result, metrics.totals(), Math.round(clock.monotonicMs() - startedMs))
   return result.state === 'intact' ? exitCodes.success : exitCodes.damage
 }
