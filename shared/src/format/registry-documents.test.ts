@@ -8,7 +8,10 @@ import { decodeDocument, encodeDocument, parseDocument, type DocumentType } from
 import { claimType, endpointType, type Endpoint } from './endpoint.ts'
 import { enrolmentTokenType, tokenUseType, type EnrolmentTokenDocument } from './enrolment-token.ts'
 import { registryFolders } from './names.ts'
+import { repairsType } from './repairs.ts'
+import { retentionType } from './retention.ts'
 import type { Schema } from './schema.ts'
+import { scrubType } from './scrub.ts'
 import { tenantPolicyType } from './tenant-policy.ts'
 
 const id = (digit: string): string => digit.repeat(32)
@@ -47,6 +50,48 @@ const use = { strata: 'token-use', version: 1, token: id('4'), enrolment: id('6'
 const policy = { strata: 'tenant-policy', version: 1, policy: id('8'), body: { anything: [1] }, createdAt: at }
 const claim = { strata: 'claim', version: 1, claim: id('7'), endpoint: id('1') }
 
+const retention = {
+  strata: 'retention',
+  version: 1,
+  set: id('9'),
+  changedAt: at,
+  change: 'why',
+  marked: [],
+  gone: [[1, 2]],
+  held: [],
+  heldSet: null,
+  collected: [],
+}
+const object = `${id('a')}/data-00000000-${'1'.repeat(16)}`
+const scrub = {
+  strata: 'scrub',
+  version: 1,
+  set: id('9'),
+  changedAt: at,
+  change: 'why',
+  periodMs: 1,
+  since: at,
+  oldestBefore: at,
+  coveredUntil: at,
+  takenIn: 0,
+  takenInTo: object,
+  walkedAt: null,
+  damage: [],
+  damageTruncated: false,
+  past: [],
+  deep: [],
+}
+const repairs = {
+  strata: 'repairs',
+  version: 1,
+  chain: id('c'),
+  set: id('9'),
+  changedAt: at,
+  objects: [object],
+  records: [[0, 1, 0, 2, 3]],
+  keys: ['ab'.repeat(96)],
+}
+
 type AnyType = DocumentType<Schema> & { readonly folder: string }
 
 const documents: readonly (readonly [AnyType, object])[] = [
@@ -55,6 +100,9 @@ const documents: readonly (readonly [AnyType, object])[] = [
   [tokenUseType, use],
   [claimType, claim],
   [tenantPolicyType, policy],
+  [retentionType, retention],
+  [scrubType, scrub],
+  [repairsType, repairs],
 ]
 
 test('each is read as it was written, from a box of the one kind they share', () => {

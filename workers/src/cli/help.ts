@@ -96,6 +96,7 @@ the disks, of the blocks that were sent, and of what the point added to the
 store. States:
   complete    one moment of the disks
   changing    kept although the disks changed meanwhile (--allow-changing)
+  damaged     bytes that it needs are bad in the store (strata verify --rolling)
   unreadable  its manifest is damaged, or of a newer Strata
   gone        retention let it go (only with --all)
 A point that retention is letting go has the day from which it may be gone.
@@ -129,8 +130,20 @@ Reads every block back from the store, opens it and checks its digest. Names
 damaged blocks, the objects at fault and the points they hit. Needs a secret
 that opens the tenant, as a restore does.
 
+With --rolling it reads what is due, so that everything is read once in the
+policy's verification.everyDays (30 without a policy), and compares it with the
+hashes that were stored with it. The keyring is enough. Run it daily. The next
+backup sends again what is damaged, if the disk still has it.
+
+With --report it tells what was verified from --from to --to, and what was
+found, signed with a key of the tenant. --check-report FILE tells whether such
+a report is as it was signed, with the key that the store has or --report-key.
+
 Examples:
   strata verify latest:web-1
   strata verify --all --json
+  strata verify --rolling || echo "something is damaged, or wrong"
+  strata verify --report --from 2026-01-01 --to 2026-02-01 --json > january.json
+  strata verify --check-report january.json
 ${environmentHelp}
 ${exitCodeHelp}`

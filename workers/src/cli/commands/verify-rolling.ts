@@ -122,7 +122,7 @@ function report(
   for (const { pack, how } of ended) reporter.note(`no damage any more (${how}): ${pack}`)
   for (const { code, message } of history) reporter.warning(`${code}: ${message}`)
   if (isDamaged) reporter.warning(`E_POINT_DAMAGED: ${summary(sets, history.length)}`)
-  for (const set of sets.filter(({ isLate }) => isLate)) reporter.warning(`W_VERIFY_LATE: ${lateText(set, everyDays)}`)
+  for (const set of sets.filter(({ isLate }) => isLate)) reporter.warning(`${lateCode}: ${lateText(set, everyDays)}`)
   for (const { set, error } of failed) reporter.warning(`${error.code}: set ${set}: ${error.message}`)
   const [problem] = failed
   if (problem !== undefined && !isDamaged) throw problem.error
@@ -197,6 +197,8 @@ function summary(sets: readonly SetScrub[], gaps: number): string {
   const problems = gaps === 0 ? '' : `; ${formatCount(gaps, 'problem')} of history`
   return `${formatCount(damaged, 'point')} damaged${problems}`
 }
+
+const lateCode = 'W_VERIFY_LATE'
 
 function lateText({ setName, set, oldestUncheckedMs }: SetScrub, everyDays: number): string {
   const since = formatInstant(instant(oldestUncheckedMs))

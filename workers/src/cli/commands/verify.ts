@@ -65,6 +65,8 @@ async function verifyIn(
   }
 }
 
+const notNotedCode = 'W_VERIFY_NOT_NOTED'
+
 /** What was found is true whether or not it can be noted. */
 async function note({ reporter, hostName }: Context, repository: Repository, result: VerifyResult): Promise<void> {
   try {
@@ -72,7 +74,7 @@ async function note({ reporter, hostName }: Context, repository: Repository, res
   } catch (error) {
     const { kind, message } = toStrataError(error)
     if (kind === 'bug') throw error
-    reporter.warning(`W_VERIFY_NOT_NOTED: the store does not know of this verification: ${message}`)
+    reporter.warning(`${notNotedCode}: the store does not know of this verification: ${message}`)
   }
 }
 
