@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { open, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
 import { seededRandom } from '../fixtures/make-point.ts'
 import type { PointAnswer, VerifyAnswer } from '../fixtures/strata-program.ts'
@@ -62,6 +64,58 @@ async function rolling(place: Place, exitCode: number): Promise<RollingAnswer> {
   return JSON.parse(run.output) as RollingAnswer
 }
 
+const reader = join(import.meta.dirname, '../independent/read_point.py')
+const python = ['python3', '/usr/bin/python3'].find(
+  (program) => spawnSync(program, ['-c', 'import cryptography, zstandard'], { stdio: 'ignore' }).status === 0,
+)
+
+/** Whoever knows docs/format.md alone reads the old point by way of the repair. */
+async function assertIndependent(place: Place, point: string, expected: Buffer): Promise<void> {
+  if (python === undefined) return
+  const target = place.file('independent.img')
+  const args = [reader, place.file('store'), '--key-file', place.file('key'), '--skip-digests', 'restore', point]
+  const { status, stderr } = spawnSync(python, [...args, 'healing.img', target], { encoding: 'utf8' })
+  assert.equal(status, 0, stderr)
+  assert.ok((await readFile(target)).equals(expected))
+}
+
+interface Report {
+  readonly publicKey: string
+  readonly report: {
+    readonly sets: readonly {
+      readonly set: string
+      readonly points: number
+      readonly deep: readonly { readonly state: string }[]
+      readonly damage: readonly unknown[]
+      readonly ended: readonly { readonly how: string }[]
+    }[]
+  }
+}
+
+async function assertReported(place: Place): Promise<void> {
+  const { output } = await place.run(['--json', 'verify', '--report'])
+  const { report, publicKey } = JSON.parse(output) as Report
+  const found = report.sets.find(({ set }) => set === 'healing') ?? assert.fail()
+  assert.deepEqual(
+    [found.points, found.deep.map(({ state }) => state), found.damage.length, found.ended.map(({ how }) => how)],
+    [4, ['intact'], 0, ['healed']],
+  )
+  const path = place.file('report.json')
+  await writeFile(path, output)
+  await place.answers('verify', '--check-report', path)
+  await place.answersWith(
+    { env: { STRATA_STORE: undefined } },
+    'verify',
+    '--check-report',
+    path,
+    '--report-key',
+    publicKey,
+  )
+  await writeFile(path, output.replace('"points": 4', '"points": 5'))
+  await place.refuses('E_REPORT_INVALID', ['verify', '--check-report', path])
+  await place.refuses('E_USAGE', ['verify', '--report', '--rolling'], { exitCode: 2 })
+}
+
 async function states(place: Place): Promise<string[]> {
   const { output } = await place.run(['--json', 'points', '--set', 'healing'])
   return (JSON.parse(output) as PointAnswer[]).map(({ state }) => state)
@@ -92,7 +146,9 @@ test('a bad byte is found without the passphrase, and the next backup heals it i
     await place.assertRestores(points[index] ?? '', place.file('expected.img'))
   }
   await place.assertRestores('latest:healing', place.file('healing.img'))
+  await assertIndependent(place, points[0] ?? '', versions[0] ?? assert.fail())
   assert.deepEqual((await rolling(place, 0)).damage, [])
+  await assertReported(place)
   // Nobody asks for it once more.
   assert.equal((await place.backUp(place.file('healing.img'), 'healing')).changedBytes, 0)
 })

@@ -9,7 +9,9 @@ import type { Point } from '@strata/shared/repository/points.ts'
 import { Repository } from '@strata/shared/repository/repository.ts'
 import { ScrubLedger } from '@strata/shared/repository/scrub/scrub-ledger.ts'
 import { MemoryStore } from '@strata/shared/store/memory.ts'
-import { asId } from '@strata/shared/types.ts'
+import { retiredTagKey, retiredTagValue } from '@strata/shared/repository/retention/retired.ts'
+import { asId, type ChainId } from '@strata/shared/types.ts'
+import { collectChain } from '@strata/workers/maintain/retention/collect-chain.ts'
 import { PiecePool } from '@strata/workers/maintain/scrub/piece-pool.ts'
 import { scrubSet, type SetScrub } from '@strata/workers/maintain/scrub/scrub-set.ts'
 import { noteDeep } from '@strata/workers/maintain/verify/note-deep.ts'
@@ -330,7 +332,11 @@ test('what only the private key can see is noted by a deep verification, and hea
   await flipByte(chain.store, record.object, record.offset + 70)
   const deep = async (): Promise<void> => {
     const { repository, privateKey } = chain
-    await noteDeep(repository, await verifyPoints({ repository, privateKey, points: 'all', clock: systemClock }), 'host')
+    await noteDeep(
+      repository,
+      await verifyPoints({ repository, privateKey, points: 'all', clock: systemClock }),
+      'host',
+    )
   }
   await deep()
   const ledger = new ScrubLedger(chain.repository)
@@ -346,4 +352,22 @@ test('what only the private key can see is noted by a deep verification, and hea
   assert.deepEqual(hitBlocks((await scrub(chain)).damage), { 5: [1, 2, 3, 4] })
   await deep()
   assert.deepEqual((await ledger.read(set))?.damage, [])
+})
+
+test('what stands for a damaged record is kept as long as a point needs it', async () => {
+  const chain = await makeChain()
+  const { repository, store, all } = chain
+  const [damaged, other] = [recordOf(all[1], 9), recordOf(all[3], 9)]
+  await flipByte(store, damaged.object, damaged.offset + 70)
+  await scrub(chain)
+  const place = { ...repository.placeOf(all[0].point.set), chain: asId<ChainId>(all[0].point.manifest.chain) }
+  const retiredAfter = async (there: readonly Made[]): Promise<boolean> => {
+    const sessions = new Set<string>(all.map(({ point }) => point.manifest.point))
+    const points = there.map(({ point }) => point)
+    await collectChain(repository, { place, there: points, sessions, goneBytes: 2 ** 40 }, { tag: true })
+    return (await store.tags(other.object))[retiredTagKey] === retiredTagValue
+  }
+  // The differential has gone, which had stored it; the incrementals need it by way of their repair.
+  assert.equal(await retiredAfter(all.slice(0, 3)), false)
+  assert.equal(await retiredAfter(all.slice(0, 1)), true)
 })

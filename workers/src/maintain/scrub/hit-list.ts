@@ -119,7 +119,7 @@ function joined(hits: readonly CollectedHit[]): ScrubDamage['hits'] {
   for (const { disk, block, blocks, points } of sorted) {
     const last = ranges.at(-1)
     const own = points.join(',')
-    if (last !== undefined && last.disk === disk && last.block + last.blocks === block && own === key) {
+    if (last?.disk === disk && last.block + last.blocks === block && own === key) {
       last.blocks += blocks
     } else ranges.push({ disk, block, blocks, points: rangesOf(points) })
     key = own
