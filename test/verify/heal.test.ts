@@ -173,3 +173,25 @@ test('what the disk does not have any more stays damaged in old points, and is s
   // The new point has another block there, and what was healed is asked for no more.
   assert.equal((await place.backUp(place.file('healing.img'), 'healing')).changedBytes, 0)
 })
+
+test('after damage to the map the next backup begins a chain that needs none of it', async () => {
+  const { place, points } = await backedUp()
+  await using _ = place
+  const map = await place.object(new RegExp(`/${points[2] ?? ''}/map-`))
+  const file = await open(place.stored(map), 'r+')
+  await file.write(Buffer.from('spoilt'), 0, 6, 100)
+  await file.close()
+  const { damage } = await rolling(place, 3)
+  assert.deepEqual(
+    damage.map(({ block, blocks, points: hit }) => ({ block, blocks, points: hit })),
+    [{ block: 0, blocks: 24, points: [points[2]] }],
+  )
+  const { point, kind, warnings } = await place.backUp(place.file('healing.img'), 'healing')
+  assert.equal(kind, 'full')
+  assert.deepEqual(
+    warnings.map(({ code }) => code),
+    ['W_CHAIN_DAMAGED'],
+  )
+  await place.assertRestores(point, place.file('healing.img'))
+  assert.deepEqual(await states(place), ['complete', 'complete', 'damaged', 'complete'])
+})

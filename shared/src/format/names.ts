@@ -66,6 +66,8 @@ export function destructionNumberOf(tenant: TenantId, name: string): number | un
 /** Says that a tenant's keys were destroyed. */
 export function tombstoneName(tenant: TenantId): string {
   return `${tenantPrefix(tenant)}destroyed`
+}
+
 /** The public half of the key that the tenant's reports are signed with; plain. */
 export function reportKeyName(tenant: TenantId): string {
   return `${tenantPrefix(tenant)}report-key`

@@ -353,3 +353,34 @@ test('a disk that shrank, another block size and changes outside of the disk are
   const outside = [recordChange(pageEntriesMax, 'x', testSession(2))]
   await assert.rejects(writeTestPoint(test.repository, 2, first.map, [{ ...disk, changes: outside }]), bug)
 })
+
+test('a wanted block moves to its new record although it is the same, and no other does', async () => {
+  const test = makeTestRepository()
+  const sizeBytes = 2 * pageEntriesMax * blockBytes
+  const disk = (session: number, isWanted: (block: number) => boolean): TestDisk => ({
+    sizeBytes,
+    blockBytes,
+    changes: [3, 4, pageEntriesMax].map((block) =>
+      recordChange(block, `content ${String(block)}`, testSession(session)),
+    ),
+    isWanted,
+  })
+  const first = await writeTestPoint(test.repository, 1, null, [disk(1, () => false)])
+  const second = await writeTestPoint(test.repository, 2, first.map, [disk(2, (block) => block === 4)])
+  assert.deepEqual(second.written.contentRoots, first.written.contentRoots)
+  const places = async (map: PointMap): Promise<(string | undefined)[]> => {
+    const pages = await Array.fromAsync(map.pages(0, [0, 1]))
+    return [pages[0]?.place(3), pages[0]?.place(4), pages[1]?.place(0)].map((place) => place?.pack.session)
+  }
+  const [one, two] = [testSession(1), testSession(2)]
+  assert.deepEqual(await places(first.map), [one, one, one])
+  assert.deepEqual(await places(second.map), [one, two, one])
+  assert.deepEqual(
+    (await storedPieces(test, 2)).map(({ level, number }) => [level, number]),
+    [
+      [0, 0],
+      [1, 0],
+      [2, 0],
+    ],
+  )
+})

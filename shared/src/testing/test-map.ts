@@ -14,6 +14,7 @@ export interface TestDisk {
   readonly sizeBytes: number
   readonly blockBytes: number
   readonly changes: readonly BlockChange[]
+  readonly isWanted?: (block: number) => boolean
 }
 
 export interface TestPoint {
@@ -58,7 +59,7 @@ export async function writeTestPoint(
     session: testSession(number),
     digestKeys: repository.digestKeysOf(place.set),
     base,
-    disks: disks.map(({ sizeBytes, blockBytes, changes }) => ({ sizeBytes, blockBytes, changes: byPage(changes) })),
+    disks: disks.map((disk) => ({ ...disk, changes: byPage(disk.changes) })),
     newKeys,
   })
   const point = pointOf(repository, number, base, disks, written)

@@ -9,7 +9,7 @@ import type { Repository } from '@strata/shared/repository/repository.ts'
 import { RetentionLedger } from '@strata/shared/repository/retention/ledger.ts'
 import { isThere } from '@strata/shared/repository/retention/pins.ts'
 import { describeNewDisks, judgeDisks } from './disk-rules.ts'
-import { wantedOf } from './wanted-blocks.ts'
+import { damageOf } from './wanted-blocks.ts'
 
 /** What a session will be: which kind of point, on what base, with which blocks. */
 export interface SessionPlan {
@@ -49,13 +49,17 @@ export async function planSession(
     const message = 'retention lets the full of the chain go, so a new chain begins'
     return newChain(request, sequence, [{ code: 'W_FULL_RETIRED', message }])
   }
+  const { wanted, isMapDamaged } = await damageOf(repository, base)
+  if (isMapDamaged) {
+    const message = `a part of the map of point ${base.manifest.point} is damaged in the store, so a new chain begins`
+    return newChain(request, sequence, [{ code: 'W_CHAIN_DAMAGED', message }])
+  }
   const map = await readingBase(PointMap.open(repository, base))
   if (map.root.keys.length >= chainPointsMax) {
     const message = `the chain has ${String(map.root.keys.length)} data keys, so a new one begins`
     return newChain(request, sequence, [{ code: 'W_CHAIN_LONG', message }])
   }
   const kind = request.kind === 'differential' ? 'differential' : 'incremental'
-  const wanted = await wantedOf(repository, base)
   return { kind, base, map, sequence, disks: verdict.disks, warnings: verdict.warnings, wanted }
 }
 

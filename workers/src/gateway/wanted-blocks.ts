@@ -1,5 +1,6 @@
 import { hasCode } from '@strata/shared/errors.ts'
 import { hasNumber } from '@strata/shared/format/number-ranges.ts'
+import type { ScrubDamage } from '@strata/shared/format/scrub.ts'
 import type { WantedBlocks } from '@strata/shared/format/session.ts'
 import { wantedBlocksMax, wantedRangesMax } from '@strata/shared/limits.ts'
 import { damageCodes } from '@strata/shared/repository/damage-codes.ts'
@@ -7,22 +8,39 @@ import type { Point } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { ScrubLedger, type ScrubState } from '@strata/shared/repository/scrub/scrub-ledger.ts'
 
-/** Blocks of a base whose records are known to be damaged. No backup fails because nobody can tell. */
-export async function wantedOf(repository: Repository, base: Point): Promise<WantedBlocks[]> {
+/** What is known to be damaged of a base. */
+export interface BaseDamage {
+  /** Blocks whose records are damaged: an agent can send them again. */
+  readonly wanted: readonly WantedBlocks[]
+  /** A part of its map is: whatever is built on it has that in common with it. */
+  readonly isMapDamaged: boolean
+}
+
+/** No backup fails because nobody can tell. */
+export async function damageOf(repository: Repository, base: Point): Promise<BaseDamage> {
   try {
     const state = await new ScrubLedger(repository).read(base.set)
-    return state === undefined ? [] : wantedBlocks(state, base.manifest.chain, base.sequence)
+    if (state === undefined) return { wanted: [], isMapDamaged: false }
+    const { chain } = base.manifest
+    const isMapDamaged = state.damage.some(
+      (one) => one.chain === chain && isOfMap(one) && hasNumber(one.points, base.sequence),
+    )
+    return { wanted: wantedBlocks(state, chain, base.sequence), isMapDamaged }
   } catch (error) {
-    if (hasCode(error, ...damageCodes, 'E_FORMAT_NEWER', 'E_HISTORY_BROKEN')) return []
+    if (hasCode(error, ...damageCodes, 'E_FORMAT_NEWER', 'E_HISTORY_BROKEN')) return { wanted: [], isMapDamaged: false }
     throw error
   }
 }
 
-/** Bounded: what there is no room for is for the next session. A part of the map that is lost is no block of a disk. */
+function isOfMap({ object }: ScrubDamage): boolean {
+  return object.includes('/map-')
+}
+
+/** Bounded: what there is no room for is for the next session. */
 export function wantedBlocks({ damage }: Pick<ScrubState, 'damage'>, chain: string, sequence: number): WantedBlocks[] {
   const wanted: WantedBlocks[] = []
   let left = wantedBlocksMax
-  for (const { hits } of damage.filter((one) => one.chain === chain && one.object.includes('/data-'))) {
+  for (const { hits } of damage.filter((one) => one.chain === chain && !isOfMap(one))) {
     for (const { disk, block, blocks, points } of hits) {
       if (!hasNumber(points, sequence) || left === 0 || wanted.length === wantedRangesMax) continue
       const taken = Math.min(blocks, left)

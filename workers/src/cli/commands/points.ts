@@ -74,7 +74,9 @@ export async function points(context: Context, options: PointsOptions): Promise<
     for (const [id, entries] of bySet) {
       const known = { retention: ledgers.get(id)?.state, damaged: await damagedOf(context, repository, id) }
       const listed = listSet(entries, setName, known)
-      list.push(...listed.filter(({ state, problems }) => options.all === true || state !== 'gone' || problems.length > 0))
+      list.push(
+        ...listed.filter(({ state, problems }) => options.all === true || state !== 'gone' || problems.length > 0),
+      )
     }
     if (setName !== undefined && list.length === 0) {
       throw new StrataError('E_SET_UNKNOWN', `there is no point of a set '${setName}'`)
