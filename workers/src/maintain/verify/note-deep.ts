@@ -1,4 +1,5 @@
 import { asId, type ChainId, type SetId } from '@strata/shared/types.ts'
+import type { ErrorCode } from '@strata/shared/errors.ts'
 import { chainPrefix } from '@strata/shared/format/names.ts'
 import { numbersIn, rangesOf } from '@strata/shared/format/number-ranges.ts'
 import type { ScrubDamage } from '@strata/shared/format/scrub.ts'
@@ -77,9 +78,15 @@ async function damageOf(
     const { code, block, blocks } = one
     const message = Array.from(one.message).slice(0, warningCharsMax).join('')
     const hits = [{ disk, block, blocks, points: hit }]
-    found.push({ ...named, code, message, foundAt, by: 'deep', points: hit, hits, truncated: false })
+    const by = isSeenWithoutKey(code) ? 'scrub' : 'deep'
+    found.push({ ...named, code, message, foundAt, by, points: hit, hits, truncated: false })
   }
   return found
+}
+
+/** Then a scrub sees as well when it is right again. */
+function isSeenWithoutKey(code: ErrorCode): boolean {
+  return code.startsWith('E_OBJECT_') || code === 'E_STORE_IO'
 }
 
 function placeIn(
