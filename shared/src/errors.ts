@@ -77,7 +77,7 @@ export const errorCatalogue = {
     'An object is shorter than it should be. Run strata verify to see which points it hits.',
   ),
   E_OBJECT_ARCHIVED: permanent(
-    'An object lies in an archive class, where it cannot be read: a lifecycle rule of somebody has moved it there. Thaw it (S3: restore-object, Azure: rehydrate) and remove the rule: strata lifecycle check names it.',
+    'An object lies in an archive class, where it cannot be read. strata restore POINT --to PATH --thaw asks for all that the point needs; strata lifecycle check tells whether a rule of somebody else has moved it there.',
   ),
   E_OBJECT_NAME: bug('An object name was built that the layout does not allow.'),
 
@@ -187,6 +187,11 @@ export const errorCatalogue = {
   E_REPORT_INVALID: permanent(
     'Do not rely on this report. Ask for it again, and compare the key with the one that you were given for this tenant.',
   ),
+  // archive classes
+  E_THAWING: transient(
+    'Run the same command again at that time. So that no prune lets the point go meanwhile: strata hold add POINT.',
+  ),
+
   E_RUN_UNDER_WAY: permanent('Wait for the other run to end, or end it.'),
   E_STATE_UNWRITABLE: permanent(
     'Make the state directory writable and free space on it, or name another with STRATA_STATE.',

@@ -264,6 +264,9 @@ export const reportPeriodMsDefault = 30 * dayMs
 export const wantedRangesMax = 1024
 export const wantedBlocksMax = 65_536
 
+/** How long S3 keeps what was thawed at hand. */
+export const thawedDays = 7
+
 // ── admission (docs/decisions/0017) ────────────────────────────────────────────────────────────────────────────────
 /** Of all segments of an installation that may be on their way or wait to be packed. */
 export const bytesInFlightInAllMax = 64 * GiB

@@ -117,10 +117,16 @@ or too small, are refused unless --force is given. Needs a secret that opens
 the tenant (passphrase, --key-file, --recovery-key, or AWS KMS or Key Vault);
 the store and one of them are enough: a lost keyring is rebuilt.
 
+What lies in an archive class must be thawed first: the refusal says how much
+it is, what that costs and how long it takes. --thaw asks for it (standard,
+bulk: cheaper and slower, expedited: dearer and faster) and says when to come
+back; the same command then restores.
+
 Examples:
   strata restore latest:web-1 --to /mnt/web-1.img
   strata restore 3f9a1c0b77de:data --to /dev/vdb --force
   strata restore latest:web-1 --to rescue.img --allow-damaged --json
+  strata restore latest:web-1 --to /mnt/web-1.img --thaw bulk
 ${environmentHelp}
 ${exitCodeHelp}`
 

@@ -1,5 +1,6 @@
 import { Command, CommanderError, Option } from 'commander'
 import { StrataError, toStrataError } from '@strata/shared/errors.ts'
+import { thawSpeeds } from '@strata/shared/store/archive/archive-access.ts'
 import manifest from '../../package.json' with { type: 'json' }
 import { addChainCommands } from './chain-commands.ts'
 import { tenantOption, type Run, type Work } from './command.ts'
@@ -194,6 +195,11 @@ function addRestore(program: Command, run: Run): void {
     .argument('<point[:disk]>', "a point's id, or latest:SET; and which of its disks")
     .requiredOption('--to <path>', 'file or block device to write')
     .addOption(new Option('--format <format>', 'of the file').choices(['raw']).default('raw'))
+    .addOption(
+      new Option('--thaw [speed]', 'ask for what lies in an archive class, so that a later run can read it')
+        .choices(thawSpeeds)
+        .preset('standard'),
+    )
     .option('--force', 'overwrite a file, or a device that is in use or too small')
     .option('--allow-damaged', 'go on past damage: lost blocks become zeros and are listed, exit code 3')
     .option(...tenantOption)

@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import { findPoint } from '@strata/shared/repository/find-point.ts'
 import { withPin } from '@strata/shared/repository/retention/pins.ts'
 import { createStoreMetrics, type StoreTotals } from '@strata/shared/store/decorators/metrics.ts'
+import type { ThawSpeed } from '@strata/shared/store/archive/archive-access.ts'
 import type { ObjectStore } from '@strata/shared/store/object-store.ts'
 import { restoreDisk, type RestoreResult } from '../../deliver/restore/restore-disk.ts'
 import { exitCodes, stopIfInterrupted, type Context, type ExitCode } from '../context.ts'
@@ -10,6 +11,7 @@ import { formatBytes, formatCount, formatDuration, formatRate } from '../output/
 import { damageLines } from '../output/damage.ts'
 import { factLines } from '../output/table.ts'
 import { pinFor } from '../pin.ts'
+import { requireThawed } from '../thaw.ts'
 import { withStore } from '../store.ts'
 import { unlockGivenTenant } from '../unlock.ts'
 
@@ -17,6 +19,7 @@ export interface RestoreCommandOptions {
   readonly to: string
   readonly force?: boolean
   readonly allowDamaged?: boolean
+  readonly thaw?: ThawSpeed
   readonly tenant?: string
 }
 
@@ -34,12 +37,14 @@ async function restoreFrom(
   context: Context,
   store: ObjectStore,
   reference: PointReference,
-  { to, force, allowDamaged, tenant }: RestoreCommandOptions,
+  { to, force, allowDamaged, thaw, tenant }: RestoreCommandOptions,
 ): Promise<RestoreResult> {
   const { clock, signal, reporter } = context
   const { repository, privateKey } = await unlockGivenTenant(context, store, tenant)
   const point = await findPoint(repository, reference.point)
   stopIfInterrupted(signal)
+  // Whoever takes damage into account gets what can be read now.
+  if (allowDamaged !== true || thaw !== undefined) await requireThawed(context, repository, point, thaw)
   const progress = reporter.progress('restore')
   try {
     return await withPin(repository, pinFor(context, point, 'restore'), () =>
