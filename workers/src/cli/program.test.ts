@@ -93,6 +93,7 @@ test('every command has help with examples and exit codes; only what there is is
     'hold',
     'catalog',
     'key',
+    'lifecycle',
     'token',
     'policy',
     'endpoint',
@@ -103,7 +104,7 @@ test('every command has help with examples and exit codes; only what there is is
   const subcommands = [
     ...['add', 'remove', 'list'].map((name) => `hold ${name}`),
     'catalog rebuild',
-    ...['show', 'passphrase', 'add', 'remove', 'rotate', 'sheet'].map((name) => `key ${name}`),
+    ...['plan', 'apply', 'check'].map((name) => `lifecycle ${name}`),
     ...['show', 'passphrase', 'add', 'remove', 'rotate', 'sheet', 'destroy'].map((name) => `key ${name}`),
     ...['create', 'list', 'revoke'].map((name) => `token ${name}`),
     ...['list', 'show', 'revoke'].map((name) => `endpoint ${name}`),

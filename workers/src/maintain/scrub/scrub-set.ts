@@ -2,6 +2,7 @@ import { StrataError } from '@strata/shared/errors.ts'
 import { chainObjectOf, chainPrefix, sessionObjectsPrefix, type ChainPlace } from '@strata/shared/format/names.ts'
 import type { ScrubDamage } from '@strata/shared/format/scrub.ts'
 import { scrubNoteBytes, scrubObjectsAtOnceMax } from '@strata/shared/limits.ts'
+import { listCatalogued } from '@strata/shared/repository/catalog/read-catalog.ts'
 import { mapConcurrently } from '@strata/shared/repository/concurrency.ts'
 import { isReadable, listPoints, pointId, type Point, type PointEntry } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
@@ -80,11 +81,13 @@ export interface ScrubbedPoint {
 /** undefined: the set has no number at all. */
 export async function scrubSet(options: ScrubOptions): Promise<SetScrub | undefined> {
   const { repository, set } = options
-  const entries = await Array.fromAsync(listPoints(repository, set))
-  if (entries.length === 0) return undefined
   const nowMs = await repository.store.now()
   const periodMs = roundMs(options.everyDays)
   const before = (await new ScrubLedger(repository).read(set)) ?? newScrub(periodMs, nowMs)
+  // The manifests themselves are read as often as the maps; in between the catalogue says what there is.
+  const list = isWalkDue(before, nowMs) ? listPoints : listCatalogued
+  const entries = await Array.fromAsync(list(repository, set))
+  if (entries.length === 0) return undefined
   const run = new SetRun(options, entries, withPeriod(before, periodMs), nowMs)
   await run.run()
   return run.result()
