@@ -13,6 +13,7 @@ import {
 import { boxOverheadBytes } from '@strata/shared/format/box.ts'
 import { recordBytesMax } from '@strata/shared/format/record.ts'
 import { readBytesMax, rootBytesMax } from '@strata/shared/limits.ts'
+import { mapConcurrently } from '@strata/shared/repository/concurrency.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { isDamage } from '../../read/damage.ts'
 import { whole } from '../../read/record-reader.ts'
@@ -33,6 +34,9 @@ export interface BadRange {
   readonly code: StrataError['code']
   readonly message: string
 }
+
+/** Of one object. */
+const rangesAtOnceMax = 2
 
 invariant(dataPackTailBytesMax <= readBytesMax, 'one read has the whole end of every pack')
 
@@ -60,7 +64,7 @@ export class ObjectChecker {
     }
   }
 
-  /** Holds one range at a time. */
+  /** One range is fetched while the one before is compared. */
   async #checkWhole(stored: StoredObject): Promise<BadRange[]> {
     const { name, sizeBytes } = stored
     if (sizeBytes < trailerBytes) throw damaged(name, `has ${String(sizeBytes)} bytes`)
@@ -69,10 +73,15 @@ export class ObjectChecker {
     const end = await this.#repository.store.get(name, { offset: endAt, length: endBytes })
     const pieces = openedPieces(this.#repository, stored, end)
     const inEnd = pieces.filter(({ offset }) => offset >= endAt)
-    const bad = await this.#compare(stored, inEnd, end, endAt)
-    for (const group of grouped(pieces.slice(0, pieces.length - inEnd.length))) {
-      bad.push(...(await this.#checkGroup(stored, group)))
-    }
+    const parts = [
+      () => this.#compare(stored, inEnd, end, endAt),
+      ...Array.from(
+        grouped(pieces.slice(0, pieces.length - inEnd.length)),
+        (group) => () => this.#checkGroup(stored, group),
+      ),
+    ]
+    const bad: BadRange[] = []
+    for await (const found of mapConcurrently(parts, rangesAtOnceMax, (check) => check())) bad.push(...found)
     return bad
   }
 
