@@ -7,7 +7,7 @@ import { PointMap } from '@strata/shared/repository/point-map.ts'
 import { fullOf, latestPoint, latestSequenceFrom, type Point } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { RetentionLedger } from '@strata/shared/repository/retention/ledger.ts'
-import { isThere } from '@strata/shared/repository/retention/pins.ts'
+import { whichAreThere } from '@strata/shared/repository/retention/pins.ts'
 import { describeNewDisks, judgeDisks } from './disk-rules.ts'
 import { damageOf } from './wanted-blocks.ts'
 
@@ -65,7 +65,7 @@ export async function planSession(
 
 async function canBePinned(repository: Repository, { set, sequence }: Point): Promise<boolean> {
   const { state } = await new RetentionLedger(repository).read(set)
-  return isThere(state, sequence, await repository.store.now())
+  return (await whichAreThere(repository, state))(sequence)
 }
 
 function newChain(request: OpenRequest, sequence: number, warnings: readonly Warning[]): SessionPlan {

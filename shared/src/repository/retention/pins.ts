@@ -119,19 +119,36 @@ class HeldPin {
 /** Error: E_POINT_RETIRED. Whoever asks has pinned them, or opened a session that names them. */
 export async function requireThere(repository: Repository, set: SetId, sequences: readonly number[]): Promise<void> {
   const { state } = await new RetentionLedger(repository).read(set)
-  const nowMs = await repository.store.now()
-  const missing = sequences.find((sequence) => !isThere(state, sequence, nowMs))
+  const isThere = await whichAreThere(repository, state)
+  const missing = sequences.find((sequence) => !isThere(sequence))
   if (missing === undefined) return
   const dueAt = markOf(state, missing)?.dueAt
   const what = dueAt === undefined ? 'is gone' : `was let go, and may be gone from ${dueAt} on`
   throw new StrataError('E_POINT_RETIRED', `by its retention, point number ${String(missing)} of the set ${what}`)
 }
 
-/** Whether a point can be pinned: it is not gone, nor so near to it that a prune may not see the pin any more. */
-export function isThere(state: RetentionState, sequence: number, nowMs: number): boolean {
-  if (isGone(state, sequence)) return false
-  const mark = markOf(state, sequence)
-  return mark === undefined || Date.parse(mark.dueAt) - nowMs >= pinLifeMs
+/** Which points can be pinned: not those that are gone, or so near to it that a prune may not see the pin any more. */
+export async function whichAreThere(
+  repository: Repository,
+  state: RetentionState,
+): Promise<(sequence: number) => boolean> {
+  // Most sets have no mark, and a store that may only be read cannot tell the time.
+  if (state.marked.length === 0) return (sequence) => !isGone(state, sequence)
+  const nowMs = await timeOf(repository)
+  return (sequence) => {
+    const mark = markOf(state, sequence)
+    return !isGone(state, sequence) && (mark === undefined || Date.parse(mark.dueAt) - nowMs >= pinLifeMs)
+  }
+}
+
+/** Who cannot write has no pin that could be missed. */
+async function timeOf({ store }: Repository): Promise<number> {
+  try {
+    return await store.now()
+  } catch (error) {
+    if (hasCode(error, 'E_STORE_DENIED', 'E_STORE_READ_ONLY')) return -Infinity
+    throw error
+  }
 }
 
 /** Which points of a set are pinned, and by what. */

@@ -17,7 +17,7 @@ import {
 } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { RetentionLedger } from '@strata/shared/repository/retention/ledger.ts'
-import { isThere, withPin } from '@strata/shared/repository/retention/pins.ts'
+import { whichAreThere, withPin } from '@strata/shared/repository/retention/pins.ts'
 import { asId, type SessionId, type SetId } from '@strata/shared/types.ts'
 import { DamageList, isDamage, mergeDamage, type Damage, type DamageReport } from '../../read/damage.ts'
 import { DataKeyRing } from '../../read/data-key-ring.ts'
@@ -136,9 +136,8 @@ class VerifyRun {
     if (first === undefined) return
     const { repository, clock, onWarning = () => undefined } = this.#options
     const { state } = await new RetentionLedger(repository).read(first.set)
-    const nowMs = await repository.store.now()
-    const isWanted = (point: Point): boolean =>
-      this.#selected?.has(pointId(point)) === true || isThere(state, point.sequence, nowMs)
+    const isThere = await whichAreThere(repository, state)
+    const isWanted = (point: Point): boolean => this.#selected?.has(pointId(point)) === true || isThere(point.sequence)
     const points = entries.filter(isReadable).filter(isWanted)
     if (this.#selected === undefined) this.#pointsTotal += points.length
     const sequences = points.map(({ sequence }) => sequence)
