@@ -166,6 +166,15 @@ export const errorCatalogue = {
   E_COPY_OVERTAKEN: transient(
     'A backup was quicker than the synthetic full. Run strata synth again: it goes on with what it has copied.',
   ),
+  E_COPY_SAME_STORE: permanent(
+    'Give another store with --to, or in the policy: one outside of this one, and not around it.',
+  ),
+  E_COPY_DIFFERS: permanent(
+    'Nothing was written. Give an empty store, or the copy of this very repository. If somebody backs up into the copy, that one is the original now.',
+  ),
+  E_COPY_INCOMPLETE: permanent(
+    'What the message names is not in the copy, and everything else is. See what strata verify says of the source, mend it, and copy again.',
+  ),
 
   // rules of buckets
   E_LIFECYCLE_CONFLICT: permanent(

@@ -185,6 +185,15 @@ export const sourceEndsKeptMax = 1024
 /** How often a synthetic full goes on because a backup was quicker. */
 export const copyPassesMax = 16
 
+// ── copies in other stores (docs/decisions/0025) ───────────────────────────────────────────────────────────────────
+/** A larger object is none that a chain has. */
+export const storeCopyObjectBytesMax = 352 * MiB
+/** Objects that are copied at the same time, and what of them is in memory. */
+export const storeCopyObjectsAtOnceMax = 8
+export const storeCopyBytesInFlightMax = 384 * MiB
+/** A larger object is read in ranges of this size: a link that breaks costs one of them. */
+export const storeCopyReadBytesMax = 32 * MiB
+
 // ── catalogue ──────────────────────────────────────────────────────────────────────────────────────────────────────
 /** Numbers of one segment, level by level: each level joins as many segments of the one before. */
 export const catalogGroups: readonly number[] = [16, 256]
@@ -584,6 +593,15 @@ invariant(
   copiedPackBytesMax * (1 + copiedDeadShareMax) + segmentBytesMax < packBytesMax,
   'offsets in a copied pack fit 32 bits',
 )
+invariant(
+  copiedPackBytesMax * (1 + copiedDeadShareMax) + segmentBytesMax <= storeCopyObjectBytesMax,
+  'every pack of a chain can be copied to another store',
+)
+invariant(
+  storeCopyObjectBytesMax + storeCopyReadBytesMax <= storeCopyBytesInFlightMax,
+  'the largest object fits into memory with the range that is being read of it',
+)
+invariant(storeCopyObjectsAtOnceMax <= storeRequestsInFlightMax, 'copying leaves the store some room')
 invariant(pinLifeMs * 2 <= undoWindowMsMin, 'whoever pins a point before it is marked is met before it goes')
 invariant(retiredExpiryDays * dayMs === retiredLifeMs, 'rules and the sweeper of a directory mean the same')
 invariant(

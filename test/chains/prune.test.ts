@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import type { Clock } from '@strata/shared/clock.ts'
 import { hasCode, toStrataError } from '@strata/shared/errors.ts'
 import { encodeDocument } from '@strata/shared/format/document.ts'
 import { manifestName, sessionName } from '@strata/shared/format/names.ts'
@@ -33,25 +32,10 @@ import { restoreTo } from '../fixtures/restore.ts'
 import { flipByte } from '../fixtures/stored-places.ts'
 import { temporaryDirectory } from '../fixtures/temporary.ts'
 import { assertWhole, emptyDisks, Machine, pointsOf } from './machine.ts'
+import { MovedClock } from './moved-clock.ts'
 
 /** Points that go, with whatever may be under way at the same moment. */
 const dayMs = 24 * 3600_000
-
-/** Time that passes when a test says so. */
-class MovedClock implements Clock {
-  #nowMs = Date.UTC(2026, 5, 1)
-  nowMs = (): number => this.#nowMs
-  monotonicMs = (): number => this.#nowMs
-  sleep = (_: number, signal?: AbortSignal): Promise<void> =>
-    new Promise((_resolve, reject) => {
-      signal?.addEventListener('abort', () => {
-        reject(new Error('ended'))
-      })
-    })
-  pass(ms: number): void {
-    this.#nowMs += ms
-  }
-}
 
 interface Scene {
   readonly machine: Machine

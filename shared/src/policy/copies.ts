@@ -76,6 +76,16 @@ function locationFrom(url: string): StoreLocation | undefined {
   }
 }
 
+/** The same of two URLs. E_STORE_URL. */
+export function isSameStore(url: string, other: string): boolean {
+  return isSamePlace(parseStoreUrl(url), parseStoreUrl(other))
+}
+
+/** What holds in a store: where the policy names it as a copy, the retention of that copy. E_STORE_URL. */
+export function retentionIn(policy: { retention: Retention; copies: readonly Copy[] }, storeUrl: string): Retention {
+  return policy.copies.find(({ to }) => isSameStore(to, storeUrl))?.retention ?? policy.retention
+}
+
 /** Whether they are one place, or one lies within the other. A region does not tell buckets apart; an endpoint does. */
 function isSamePlace(a: StoreLocation | undefined, b: StoreLocation | undefined): boolean {
   if (a === undefined || b === undefined) return false
@@ -94,8 +104,17 @@ function placeText(location: StoreLocation): string {
   }
 }
 
-export function understoodCopies(copies: v.InferOutput<typeof copiesSchema> = [], timeZone: string): Copy[] {
-  return copies.map(({ name, to, retention }) => ({ name, to, retention: understoodRetention(retention, timeZone) }))
+/** @param own the retention of the policy: it holds for copies that have none of their own */
+export function understoodCopies(
+  copies: v.InferOutput<typeof copiesSchema> = [],
+  timeZone: string,
+  own: Retention,
+): Copy[] {
+  return copies.map(({ name, to, retention }) => ({
+    name,
+    to,
+    retention: retention === undefined ? own : understoodRetention(retention, timeZone),
+  }))
 }
 
 function checkName(text: string): string | undefined {

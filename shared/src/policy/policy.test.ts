@@ -196,6 +196,23 @@ test('a policy with all that there is', () => {
   assert.equal(read.copies[0].retention.timeZone, 'UTC')
 })
 
+test('a copy has its own retention, that of the policy where it says none, and it holds in its store', () => {
+  const to = 's3://other/strata?region=eu-west-1'
+  const { policy } = readPolicy(
+    daily({
+      retention: { weekly: 5 },
+      copies: [
+        { name: 'far', to, retention: { monthly: 24 } },
+        { name: 'usb', to: 'file:///media/usb' },
+      ],
+    }),
+  )
+  assert.deepEqual(policy.copies[1]?.retention, policy.retention)
+  assert.equal(retentionIn(policy, 's3://other/strata').counts.monthly, 24)
+  assert.equal(retentionIn(policy, 's3://other/elsewhere'), policy.retention)
+  assert.deepEqual([isSameStore(to, 's3://other/strata/x'), isSameStore(to, 's3://other/strata-2')], [true, false])
+})
+
 test('what cannot be of hours, of what is kept, and of copies', () => {
   const window = (members: object): unknown => daily({ hours: [members] })
   const copies = (...to: readonly string[]): unknown =>

@@ -138,16 +138,17 @@ function relations(value: unknown, ownUrl: string | undefined): string[] {
 function understood(document: PolicyDocument): Policy {
   const schedule = understoodSchedule(document.schedule ?? {})
   const timeZone = schedule.kind === 'cron' ? schedule.timeZone : 'UTC'
+  const retention = understoodRetention(document.retention, timeZone)
   return {
     schedule,
     hours: understoodHours(document.hours, timeZone),
     bytesPerSecondMax: understoodBandwidth(document.bandwidthLimit),
-    retention: understoodRetention(document.retention, timeZone),
+    retention,
     chain: understoodChain(document.chain),
     verification: understoodVerification(document.verification),
     immutability: document.immutability,
     storageClass: document.storageClass ?? [],
-    copies: understoodCopies(document.copies, timeZone),
+    copies: understoodCopies(document.copies, timeZone, retention),
   }
 }
 

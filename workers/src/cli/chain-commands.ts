@@ -1,15 +1,17 @@
 import { Option, type Command } from 'commander'
 import { tenantOption, type Run } from './command.ts'
 import type { CatalogOptions } from './commands/catalog.ts'
+import type { CopyOptions } from './commands/copy.ts'
 import type { HoldOptions } from './commands/hold.ts'
 import type { PruneCommandOptions } from './commands/prune.ts'
 import type { SynthOptions } from './commands/synth.ts'
-import { catalogHelp, holdHelp, pruneHelp, synthHelp } from './help-chains.ts'
+import { catalogHelp, copyHelp, holdHelp, pruneHelp, synthHelp } from './help-chains.ts'
 
 /** The commands that keep chains in order. */
 export function addChainCommands(program: Command, run: Run): void {
   addSynth(program, run)
   addPrune(program, run)
+  addCopy(program, run)
   const hold = program
     .command('hold')
     .description('keep points whatever the policy says')
@@ -63,6 +65,22 @@ function addPrune(program: Command, run: Run): void {
       run(command, async (context) => {
         const { prune } = await import('./commands/prune.ts')
         return await prune(context, options)
+      }),
+    )
+}
+
+function addCopy(program: Command, run: Run): void {
+  program
+    .command('copy')
+    .description('bring points into another store: whoever has the key restores from it')
+    .option('--to <url>', 'this store (default: those that the policy names as copies)')
+    .option('--set <name>', 'only of this set')
+    .option(...tenantOption)
+    .addHelpText('after', copyHelp)
+    .action((options: CopyOptions, command: Command) =>
+      run(command, async (context) => {
+        const { copy } = await import('./commands/copy.ts')
+        return await copy(context, options)
       }),
     )
 }

@@ -40,6 +40,33 @@ Examples:
 ${environmentHelp}
 ${exitCodeHelp}`
 
+export const copyHelp = `
+Copies what is stored, as it is stored, into a second store: another region,
+another cloud, a disk that is carried away. Nothing is decrypted, and the
+passphrase is not needed. The copy is the same repository: restore, points and
+verify work with --store URL of the copy and the same key, and need nothing of
+the source. An endpoint goes on backing up into the source.
+
+With --to every point that is there is copied, and nothing is ever let go in
+the copy. Without it all copies of the policy are made, each with a retention
+of its own: points that it does not keep are not copied, and those that it
+keeps no more go as with strata prune. Run it from a timer, as often as you
+can bear to lose points.
+
+Each object is compared with its hashes before it is written. What is damaged
+in the source is named and left out, with the points that need it; all else is
+copied, and the exit code is 1. A run that was cut off is gone on with by the
+same command; what is there is not sent again. Credentials of both stores come
+from the environment. A directory is made with --to only.
+
+Examples:
+  strata copy --to 's3://offsite/strata?region=eu-west-1'
+  strata copy --to file:///media/usb/strata --set web-1 --bandwidth-limit 20M
+  strata copy --json | jq '.copies[] | {name, points, bytes, damaged}'
+  strata restore latest:web-1 --store file:///media/usb/strata --to web-1.img
+${environmentHelp}
+${exitCodeHelp}`
+
 export const holdHelp = `
 What is held is kept whatever the policy says, until the hold is removed. With
 --set all points of a set are held, and those that will be backed up. A point

@@ -90,6 +90,7 @@ test('every command has help with examples and exit codes; only what there is is
     'verify',
     'synth',
     'prune',
+    'copy',
     'hold',
     'catalog',
     'key',

@@ -5,15 +5,15 @@ import { openStore } from '@strata/shared/store/open-store.ts'
 import type { Context } from './context.ts'
 import { requireStoreUrl } from './settings.ts'
 
-/** Opens the store of the settings, gives it to `work`, and closes it again. */
+/** Opens the store of the settings, or another one, gives it to `work`, and closes it again. */
 export async function withStore<Result>(
   context: Context,
   work: (store: ObjectStore) => Promise<Result>,
-  options: { readonly create?: boolean; readonly metrics?: StoreMetrics } = {},
+  options: { readonly url?: string; readonly create?: boolean; readonly metrics?: StoreMetrics } = {},
 ): Promise<Result> {
   const { clock, random, env, reporter, signal } = context
   const { bytesPerSecondMax } = context.settings
-  const url = requireStoreUrl(context.settings)
+  const url = options.url ?? requireStoreUrl(context.settings)
   const store = await openStore(url, {
     env,
     clock,

@@ -39,7 +39,33 @@ export async function withPin<T>(repository: Repository, options: PinOptions, wo
   }
 }
 
+/**
+ * Runs `work` while nobody else has those objects in hand that only points need which are gone: a prune tags them, and a
+ * copy into this store writes those anew that it needs again. undefined: somebody else has. Whoever comes writes its pin
+ * first, and looks for pins of others then: of two, one at least sees the other.
+ * @param options.sequences of one chain: the points that are gone, and whatever else may go meanwhile
+ */
+export async function aloneWithGone<T>(
+  repository: Repository,
+  options: PinOptions,
+  work: () => Promise<T>,
+): Promise<T | undefined> {
+  const { set, sequences, clock } = options
+  const pin = new HeldPin(repository, options)
+  await pin.begin()
+  try {
+    const nowMs = Math.min(await repository.store.now(), clock.nowMs())
+    for await (const { sequence } of ofPins(repository, set, nowMs, pin.name)) {
+      if (sequences.includes(sequence)) return undefined
+    }
+    return await work()
+  } finally {
+    await pin.end()
+  }
+}
+
 class HeldPin {
+  readonly name: string
   readonly #repository: Repository
   readonly #options: PinOptions
   readonly #id: Id
@@ -50,6 +76,7 @@ class HeldPin {
     this.#repository = repository
     this.#options = options
     this.#id = idFromBytes<Id>(repository.random(idBytes))
+    this.name = pinName(repository.placeOf(options.set), this.#id)
   }
 
   async begin(): Promise<void> {
@@ -70,7 +97,7 @@ class HeldPin {
     this.#ended.abort()
     await this.#renewing
     try {
-      await this.#repository.store.delete(this.#name)
+      await this.#repository.store.delete(this.name)
     } catch (error) {
       // It expires by itself.
       const { message } = toStrataError(error)
@@ -108,11 +135,7 @@ class HeldPin {
       madeAt: instant(madeMs),
       expiresAt: instant(madeMs + pinLifeMs),
     }
-    await store.put(this.#name, [encodeDocument(pinType, this.#name, document, indexKeys, this.#repository.nonce())])
-  }
-
-  get #name(): string {
-    return pinName(this.#repository.placeOf(this.#options.set), this.#id)
+    await store.put(this.name, [encodeDocument(pinType, this.name, document, indexKeys, this.#repository.nonce())])
   }
 }
 
@@ -167,11 +190,12 @@ export async function* pinnedPoints(repository: Repository, set: SetId, clock: C
   yield* ofSessions(repository, set)
 }
 
-async function* ofPins(repository: Repository, set: SetId, nowMs: number): AsyncGenerator<PinnedPoint> {
+/** @param own the name of a pin that does not count */
+async function* ofPins(repository: Repository, set: SetId, nowMs: number, own?: string): AsyncGenerator<PinnedPoint> {
   const place = repository.placeOf(set)
   // One that was not renewed for so long needs not be read, whatever is in it.
   const isFresh = ({ name, modifiedMs }: ObjectInfo): boolean =>
-    pinOf(place, name) !== undefined && modifiedMs + pinLifeMs > nowMs
+    name !== own && pinOf(place, name) !== undefined && modifiedMs + pinLifeMs > nowMs
   const names = namesIn(repository, pinsPrefix(place), isFresh)
   const read = async (name: string): Promise<Pin | undefined> => {
     const bytes = await bytesOf(repository, name)

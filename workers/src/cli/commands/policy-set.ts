@@ -1,4 +1,5 @@
 import { StrataError } from '@strata/shared/errors.ts'
+import { retentionIn } from '@strata/shared/policy/copies.ts'
 import type { RunTimes } from '@strata/shared/policy/hours.ts'
 import { readPolicy } from '@strata/shared/policy/policy.ts'
 import { retentionDefault, type Retention } from '@strata/shared/policy/retention-rules.ts'
@@ -29,9 +30,9 @@ export async function policyExplainSet(
   stored: StoredPolicy | undefined,
   givenName: string,
 ): Promise<ExitCode> {
-  const { reporter, signal } = context
+  const { reporter, signal, settings } = context
   const set = requireSetName(givenName)
-  const { expected, ...rules } = rulesOf(stored)
+  const { expected, ...rules } = rulesOf(stored, settings.storeUrl)
   const setId = repository.setIdOf(set)
   const { state } = await new RetentionLedger(repository).read(setId)
   const { points, unreadable, voids } = await readSetPoints(repository, setId, () => {
@@ -49,7 +50,8 @@ export async function policyExplainSet(
   return exitCodes.success
 }
 
-function rulesOf(stored: StoredPolicy | undefined): Rules {
+/** @param storeUrl a copy has its own retention */
+function rulesOf(stored: StoredPolicy | undefined, storeUrl: string | undefined): Rules {
   if (stored === undefined) {
     return {
       version: undefined,
@@ -59,7 +61,8 @@ function rulesOf(stored: StoredPolicy | undefined): Rules {
     }
   }
   const { policy, document } = readPolicy(stored.policy)
-  const { schedule, hours, retention } = policy
+  const { schedule, hours } = policy
+  const retention = storeUrl === undefined ? policy.retention : retentionIn(policy, storeUrl)
   return { version: stored.version, schedule: scheduleText(document), retention, expected: { schedule, hours } }
 }
 

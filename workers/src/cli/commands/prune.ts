@@ -46,9 +46,10 @@ async function pruneSets(
   dryRun: boolean,
   requests: () => StoreTotals,
 ): Promise<ExitCode> {
-  const { clock, signal, reporter } = context
+  const { clock, signal, reporter, settings } = context
+  const { storeUrl } = settings
   const prunings: SetPruning[] = []
-  for await (const pruning of pruneTenant({ repository, clock, signal, dryRun }, sets)) {
+  for await (const pruning of pruneTenant({ repository, storeUrl, clock, signal, dryRun }, sets)) {
     for (const { code, message } of pruning.problems) {
       reporter.warning(`${code}: set '${pruning.setName ?? pruning.set}': ${message}`)
     }

@@ -39,7 +39,7 @@ export function damageLines(
 
 const pointsShownMax = 3
 
-function shownPoints(points: readonly string[]): string {
+export function shownPoints(points: readonly string[]): string {
   const shown = points.slice(0, pointsShownMax).map((point) => point.slice(0, shownIdChars))
   const more = points.length > pointsShownMax ? [`and ${String(points.length - pointsShownMax)} more`] : []
   return [...shown, ...more].join(' ')

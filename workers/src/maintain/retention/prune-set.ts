@@ -11,9 +11,9 @@ import {
   withCollected,
   type RetentionState,
 } from '@strata/shared/repository/retention/ledger.ts'
-import { pinnedPoints } from '@strata/shared/repository/retention/pins.ts'
+import { aloneWithGone, pinnedPoints } from '@strata/shared/repository/retention/pins.ts'
 import { asId, type ChainId, type SetId } from '@strata/shared/types.ts'
-import { collectChain } from './collect-chain.ts'
+import { collectChain, type ChainToCollect, type Collected } from './collect-chain.ts'
 import { chainsToCollect, changeText, planSet, type SetPlan } from './plan-set.ts'
 import { readSetPoints, type SetPoint, type SetPoints } from './set-points.ts'
 
@@ -102,11 +102,12 @@ function withAllGone({ state, decisions }: SetPlan): RetentionState {
 }
 
 async function collect(
-  { repository, set, dryRun, signal }: PruneOptions,
+  options: PruneOptions,
   ledger: RetentionLedger,
   found: SetPoints,
   state: RetentionState,
 ): Promise<Pick<SetPruning, 'objects' | 'bytes' | 'problems'>> {
+  const { repository, set, dryRun } = options
   const chains = chainsToCollect(found.points, state)
   const [unreadable] = found.unreadable
   if (chains.length > 0 && unreadable !== undefined) {
@@ -119,16 +120,14 @@ async function collect(
   for (const { chain, gone, goneBytes, newBytes } of chains) {
     const ofChain = found.points.filter((point) => point.chain === chain)
     try {
-      const collected = await collectChain(
-        repository,
-        {
-          place: { ...repository.placeOf(set), chain: asId<ChainId>(chain) },
-          there: await readThere(repository, set, ofChain, state),
-          sessions: new Set(ofChain.map(({ id }) => id)),
-          goneBytes: newBytes,
-        },
-        { tag: !dryRun, signal },
-      )
+      const toCollect = {
+        place: { ...repository.placeOf(set), chain: asId<ChainId>(chain) },
+        there: await readThere(repository, set, ofChain, state),
+        sessions: new Set(ofChain.map(({ id }) => id)),
+        goneBytes: newBytes,
+      }
+      const sequences = ofChain.map(({ sequence }) => sequence).filter((sequence) => isGone(state, sequence))
+      const collected = await collectAlone(options, toCollect, sequences, problems)
       objects += collected.objects
       bytes += collected.bytes
       if (collected.outcome === 'waits' || dryRun) continue
@@ -143,6 +142,22 @@ async function collect(
     }
   }
   return { objects, bytes, problems }
+}
+
+/** A copy from another store may need again what is dead here: while it is at it, the chain waits. */
+async function collectAlone(
+  { repository, set, clock, dryRun, signal }: PruneOptions,
+  chain: ChainToCollect,
+  sequences: readonly number[],
+  problems: Warning[],
+): Promise<Collected> {
+  const work = (): Promise<Collected> => collectChain(repository, chain, { tag: !dryRun, signal })
+  if (dryRun) return await work()
+  const onWarning = (warning: Warning): void => {
+    problems.push(warning)
+  }
+  const alone = { set, sequences, purpose: 'a prune that tags what is dead', clock, onWarning }
+  return (await aloneWithGone(repository, alone, work)) ?? { outcome: 'waits', objects: 0, bytes: 0 }
 }
 
 async function readThere(

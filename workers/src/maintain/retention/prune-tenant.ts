@@ -1,5 +1,6 @@
 import { StrataError } from '@strata/shared/errors.ts'
 import { idBelow, tenantPointsPrefix } from '@strata/shared/format/names.ts'
+import { retentionIn } from '@strata/shared/policy/copies.ts'
 import { readPolicy, type Policy } from '@strata/shared/policy/policy.ts'
 import { latestPolicy } from '@strata/shared/repository/registry/policies.ts'
 import { Registry } from '@strata/shared/repository/registry/registry.ts'
@@ -16,22 +17,30 @@ export async function* setsOf({ store, tenant }: Repository): AsyncGenerator<Set
   }
 }
 
-/** What is in force. Nothing is ever deleted by a policy that nobody has written: E_POLICY_MISSING. */
-export async function policyInForce(repository: Repository): Promise<{ policy: Policy; version: number }> {
+/**
+ * What is in force. Nothing is ever deleted by a policy that nobody has written: E_POLICY_MISSING.
+ * @param storeUrl where the repository is, where that is known: a copy has its own retention
+ */
+export async function policyInForce(
+  repository: Repository,
+  storeUrl?: string,
+): Promise<{ policy: Policy; version: number }> {
   const stored = await latestPolicy(new Registry(repository))
   if (stored === undefined) {
     throw new StrataError('E_POLICY_MISSING', 'the tenant has no policy, and nothing is deleted without one')
   }
-  return { policy: readPolicy(stored.document.body).policy, version: stored.version }
+  const { policy } = readPolicy(stored.document.body)
+  const retention = storeUrl === undefined ? policy.retention : retentionIn(policy, storeUrl)
+  return { policy: { ...policy, retention }, version: stored.version }
 }
 
 /** Prunes the sets one after the other; all of the tenant where `sets` does not say which. */
 export async function* pruneTenant(
-  options: Omit<PruneOptions, 'set' | 'policy' | 'policyVersion'>,
+  options: Omit<PruneOptions, 'set' | 'policy' | 'policyVersion'> & { readonly storeUrl?: string | undefined },
   sets?: readonly SetId[],
 ): AsyncGenerator<SetPruning> {
-  const { repository, signal } = options
-  const { policy, version } = await policyInForce(repository)
+  const { repository, storeUrl, signal } = options
+  const { policy, version } = await policyInForce(repository, storeUrl)
   for await (const set of sets ?? setsOf(repository)) {
     if (signal?.aborted === true) throw new StrataError('E_INTERRUPTED', 'interrupted; the next prune goes on')
     yield await pruneSet({ ...options, set, policy, policyVersion: version })

@@ -45,7 +45,7 @@ export async function readSetPoints(
   return { points, unreadable, voids, setName }
 }
 
-function setPoint(point: Point): SetPoint {
+export function setPoint(point: Point): SetPoint {
   const { consistency, createdAt, copyOf, chain, statistics } = point.manifest
   return {
     id: pointId(point),
