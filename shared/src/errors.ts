@@ -170,7 +170,7 @@ export const errorCatalogue = {
     'Give another store with --to, or in the policy: one outside of this one, and not around it.',
   ),
   E_COPY_DIFFERS: permanent(
-    'Nothing was written. Give an empty store, or the copy of this very repository. If somebody backs up into the copy, that one is the original now.',
+    'Give an empty store, or the copy of this very repository. If somebody backs up into the copy, that one is the original now.',
   ),
   E_COPY_INCOMPLETE: permanent(
     'What the message names is not in the copy, and everything else is. See what strata verify says of the source, mend it, and copy again.',

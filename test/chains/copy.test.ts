@@ -375,6 +375,26 @@ test('a copy that keeps less: what it does not keep is not copied, and shows as 
   await assertCopyWhole(machine, target, clock)
 })
 
+test('a copy that keeps only the newest has the one before while that is damaged', async () => {
+  const clock = new MovedClock()
+  const machine = await (await makeMachine()).copied(clock)
+  const { repository, store } = machine.owner
+  const { records } = await storedPoint(repository, await machine.newest())
+  const { object, offset } = records.get(3) ?? assert.fail()
+  const whole = await store.get(object)
+  await flipByte(store, object, offset + 60)
+  const target = memory(clock)
+  const keeps = keeping({ last: 1 })
+  const copied = await copyTo(target, machine, { keeping: keeps, clock })
+  assert.deepEqual([copied.points.length, copied.damage.length], [1, 1])
+  assert.deepEqual([await numbersIn(machine, target), await goneIn(machine, target)], [[1, 2], [1]])
+  await assertVisibleWhole(machine, target, clock)
+  await store.put(object, [whole])
+  await copyTo(target, machine, { keeping: keeps, clock })
+  assert.deepEqual([await numbersIn(machine, target), await goneIn(machine, target)], [[1, 2, 3], [1]])
+  await assertCopyWhole(machine, target, clock)
+})
+
 test('a copy that keeps more: what is gone in the source is still there', async () => {
   const clock = new MovedClock()
   const machine = await (await makeMachine()).copied(clock)

@@ -1,7 +1,7 @@
 import { StrataError } from '@strata/shared/errors.ts'
 import { addStoreTotals, createStoreMetrics, type StoreTotals } from '@strata/shared/store/decorators/metrics.ts'
 import type { CopiedSet } from '../../maintain/copies/copy-tenant.ts'
-import type { CopyDamage } from '../../maintain/copies/copy-set.ts'
+import type { CopyDamage } from '../../maintain/copies/copy-damage.ts'
 import { formatBytes, formatCount, formatDuration, formatRate } from './bytes.ts'
 import { printable } from './printable.ts'
 import { shownPoints } from './damage.ts'

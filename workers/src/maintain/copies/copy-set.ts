@@ -1,6 +1,5 @@
 import { StrataError } from '@strata/shared/errors.ts'
 import type { Warning } from '@strata/shared/format/manifest.ts'
-import { damageListMax } from '@strata/shared/limits.ts'
 import type { Clock } from '@strata/shared/clock.ts'
 import type { Retention } from '@strata/shared/policy/retention-rules.ts'
 import { PointMap } from '@strata/shared/repository/point-map.ts'
@@ -10,7 +9,8 @@ import { aloneWithGone, withPin } from '@strata/shared/repository/retention/pins
 import type { SetId } from '@strata/shared/types.ts'
 import { isDamage } from '../../read/damage.ts'
 import type { SetPoint } from '../retention/set-points.ts'
-import { ObjectCopier, type SourceDamage } from './object-copier.ts'
+import { CopyDamageList, type CopyDamage } from './copy-damage.ts'
+import { ObjectCopier } from './object-copier.ts'
 import { neededObjects, type NeededObjects } from './needed-objects.ts'
 import { planCopy, type MissingNumber, type SetCopyPlan } from './plan-copy.ts'
 import { putNumber, replacedError, sayGone } from './publish-numbers.ts'
@@ -44,12 +44,6 @@ export interface SetCopyProgress {
   readonly copiedBytes: number
 }
 
-/** What could not be copied, and which points are not in the copy because of it. */
-export interface CopyDamage extends SourceDamage {
-  readonly set: string
-  readonly points: readonly string[]
-}
-
 export interface SetCopied {
   readonly set: SetId
   readonly setName: string | undefined
@@ -65,35 +59,36 @@ export interface SetCopied {
 
 /** Errors: E_COPY_DIFFERS; E_COPY_INCOMPLETE where a prune is in the way; whatever the stores end with. */
 export async function copySet(options: SetCopyOptions): Promise<SetCopied> {
-  const { source, target, set, clock } = options
+  return await new SetCopy(options, await planned(options, new Set())).run()
+}
+
+async function planned(options: SetCopyOptions, damaged: ReadonlySet<number>): Promise<SetCopyPlan> {
+  const { source, target, set, retention, clock } = options
   const times = [await target.store.now(), await source.store.now(), clock.nowMs()]
-  const about = { source, target, set, retention: options.retention }
-  const plan = await planCopy({ ...about, nowMs: Math.min(...times), latestMs: Math.max(...times) })
-  return await new SetCopy(options, plan).run()
+  const about = { source, target, set, retention, damaged }
+  return await planCopy({ ...about, nowMs: Math.min(...times), latestMs: Math.max(...times) })
 }
 
 class SetCopy {
   readonly #options: SetCopyOptions
-  readonly #plan: SetCopyPlan
+  #plan: SetCopyPlan
   readonly #copier: ObjectCopier
   readonly #points: SetPoint[] = []
-  readonly #damage = new Map<string, { found: SourceDamage; points: Set<string> }>()
+  readonly #damage = new CopyDamageList()
+  /** Numbers of damaged points that no point of the copy comes after. */
+  readonly #waiting = new Set<number>()
   /** Points of the copy, also those without data: nobody takes objects of other sessions for dead there. */
-  readonly #known: SetPoint[]
+  #known: SetPoint[] = []
   /** The newest point of each chain that is in the copy, whole and pinned. */
-  readonly #whole = new Map<string, number>()
+  #whole = new Map<string, number>()
   #objects = 0
   #bytes = 0
   #skippedObjects = 0
   #pointsDone = 0
-  #damageTruncated = false
 
   constructor(options: SetCopyOptions, plan: SetCopyPlan) {
     this.#options = options
     this.#plan = plan
-    this.#known = [...plan.inTarget]
-    for (const { sequence, chain } of plan.inTarget)
-      if (plan.thereInTarget.has(sequence)) this.#whole.set(chain, sequence)
     const { source, target, signal } = options
     const onCopied = (bytes: number): void => {
       this.#objects += 1
@@ -104,12 +99,14 @@ class SetCopy {
   }
 
   async run(): Promise<SetCopied> {
-    const { set } = this.#options
-    for (const { sequence, error } of this.#plan.unreadable) {
-      if (error !== undefined)
-        this.#note({ object: undefined, code: error.code, message: `in the copy: ${error.message}` }, String(sequence))
+    const { set, retention } = this.#options
+    for (;;) {
+      const waited = this.#waiting.size
+      await this.#pass()
+      if (this.#waiting.size === waited || retention === undefined) break
+      // Where the newest is damaged, another one may be the newest of the copy.
+      this.#plan = await planned(this.#options, this.#waiting)
     }
-    await this.#pinned(() => this.#copyMissing())
     return {
       set,
       setName: this.#plan.setName,
@@ -117,13 +114,18 @@ class SetCopy {
       objects: this.#objects,
       bytes: this.#bytes,
       skippedObjects: this.#skippedObjects,
-      damage: [...this.#damage.values()].map(({ found, points }) => ({
-        ...found,
-        set: this.#plan.setName ?? set,
-        points: [...points],
-      })),
-      damageTruncated: this.#damageTruncated,
+      ...this.#damage.ofSet(this.#plan.setName ?? set),
     }
+  }
+
+  async #pass(): Promise<void> {
+    const { inTarget, thereInTarget, unreadable } = this.#plan
+    this.#known = [...inTarget]
+    const there = inTarget.filter(({ sequence }) => thereInTarget.has(sequence))
+    this.#whole = new Map(there.map(({ chain, sequence }) => [chain, sequence]))
+    this.#pointsDone = 0
+    for (const { sequence, error } of unreadable) this.#damage.addError(error, `number ${String(sequence)} of the copy`)
+    await this.#pinned(() => this.#copyMissing())
   }
 
   /** In the copy also what is to come: nothing of it may go while later points are compared with it. */
@@ -149,12 +151,13 @@ class SetCopy {
       const { error, point } = number
       if (error !== undefined) {
         // It is left out, and the copy shows that it is missing, until it can be read again.
-        this.#note({ object: undefined, code: error.code, message: error.message }, String(number.sequence))
+        this.#damage.addError(error, String(number.sequence))
       } else if (point !== undefined && number.isWanted && (await this.#copyPoint(number, point, before))) before = []
       else before.push(number)
     }
-    // What is damaged and has nothing behind it yet waits, since it may be mended. All others need no data.
-    const waits = before.findIndex(({ isWanted }) => isWanted)
+    // What is damaged and has nothing behind it yet waits, since it may be mended; and so do points before it.
+    for (const { sequence, isWanted } of before) if (isWanted) this.#waiting.add(sequence)
+    const waits = before.some(({ isWanted }) => isWanted) ? before.findIndex(({ point }) => point !== undefined) : -1
     await this.#publishRest(waits === -1 ? before : before.slice(0, waits))
   }
 
@@ -183,7 +186,7 @@ class SetCopy {
       return { point, needed: await this.#needed(point) }
     } catch (error) {
       if (!isDamage(error)) throw error
-      this.#note({ object: undefined, code: error.code, message: error.message }, about.id)
+      this.#damage.addError(error, about.id)
       return undefined
     }
   }
@@ -252,7 +255,7 @@ class SetCopy {
     for (const [session, objects] of needed) {
       const { skippedObjects, damage } = await this.#copier.copy(point, session, objects, anew)
       this.#skippedObjects += skippedObjects
-      for (const found of damage) this.#note(found, about.id)
+      for (const found of damage) this.#damage.add(found, about.id)
       if (damage.length > 0) isWhole = false
     }
     return isWhole
@@ -285,17 +288,8 @@ class SetCopy {
   async #putNumber(number: MissingNumber): Promise<boolean> {
     const error = await putNumber(this.#options, number)
     if (error === undefined) return true
-    this.#note({ object: undefined, code: error.code, message: error.message }, String(number.sequence))
+    this.#damage.addError(error, String(number.sequence))
     return false
-  }
-
-  /** @param point its id, or the number of what has none */
-  #note(found: SourceDamage, point: string): void {
-    const key = found.object ?? found.message
-    const known = this.#damage.get(key)
-    if (known !== undefined) known.points.add(point)
-    else if (this.#damage.size < damageListMax) this.#damage.set(key, { found, points: new Set([point]) })
-    else this.#damageTruncated = true
   }
 
   #progress(): void {

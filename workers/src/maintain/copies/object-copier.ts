@@ -1,5 +1,4 @@
 import { StrataError } from '@strata/shared/errors.ts'
-import type { Warning } from '@strata/shared/format/manifest.ts'
 import { sessionObjectsPrefix, type PackKind } from '@strata/shared/format/names.ts'
 import { storeCopyBytesInFlightMax, storeCopyObjectsAtOnceMax } from '@strata/shared/limits.ts'
 import { mapConcurrently } from '@strata/shared/repository/concurrency.ts'
@@ -9,13 +8,8 @@ import type { ObjectStore } from '@strata/shared/store/object-store.ts'
 import type { SessionId } from '@strata/shared/types.ts'
 import { ByteBudget } from '../../read/byte-budget.ts'
 import { isDamage } from '../../read/damage.ts'
+import type { SourceDamage } from './copy-damage.ts'
 import { bytesInMemory, readChecked, type ChainObject } from './copy-object.ts'
-
-/** What was found bad in the source. */
-export interface SourceDamage extends Warning {
-  /** undefined: the message says where. */
-  readonly object: string | undefined
-}
 
 export interface CopiedObjects {
   /** Those that the copy had already. */

@@ -37,7 +37,7 @@ export interface SetCopyPlan {
   /** Points that are there in the source. */
   readonly thereInSource: ReadonlySet<number>
   /** Numbers of the copy that cannot be read in it. */
-  readonly unreadable: readonly KnownNumber[]
+  readonly unreadable: readonly { readonly sequence: number; readonly error: StrataError }[]
 }
 
 export interface PlanCopyOptions {
@@ -46,6 +46,8 @@ export interface PlanCopyOptions {
   readonly set: SetId
   /** What is kept in the copy; undefined: all that is there in the source. */
   readonly retention: Retention | undefined
+  /** Points that are known to be damaged in the source, and may be mended: nothing else is decided by them. */
+  readonly damaged: ReadonlySet<number>
   /** By the clock that is the furthest behind, and by the one that is the furthest ahead. */
   readonly nowMs: number
   readonly latestMs: number
@@ -53,7 +55,7 @@ export interface PlanCopyOptions {
 
 /** Errors: E_COPY_DIFFERS, when the copy has what the source does not have. */
 export async function planCopy(options: PlanCopyOptions): Promise<SetCopyPlan> {
-  const { source, target, set, latestMs } = options
+  const { source, target, set, damaged, latestMs } = options
   const { state: targetState } = await new RetentionLedger(target).read(set)
   const there = await numbersOf(target, set)
   const { state: sourceState } = await new RetentionLedger(source).read(set)
@@ -67,15 +69,18 @@ export async function planCopy(options: PlanCopyOptions): Promise<SetCopyPlan> {
   const canBeCopied = thereInSource.filter(
     ({ sequence }) => !there.numbers.has(sequence) && !isGone(targetState, sequence),
   )
-  const kept = keptOf(options, targetState, [...thereInTarget, ...canBeCopied])
-  const wanted = numbers(canBeCopied.filter(({ sequence }) => kept.has(sequence)))
+  const undamaged = canBeCopied.filter(({ sequence }) => !damaged.has(sequence))
+  const kept = keptOf(options, targetState, [...thereInTarget, ...undamaged])
+  const wanted = numbers(canBeCopied.filter(({ sequence }) => kept.has(sequence) || damaged.has(sequence)))
   return {
     setName: here.setName,
     missing: missing.map((number) => ({ ...number, isWanted: wanted.has(number.sequence) })),
     inTarget,
     thereInTarget: numbers(thereInTarget),
     thereInSource: numbers(thereInSource),
-    unreadable: [...there.numbers.values()].filter(({ error }) => error !== undefined),
+    unreadable: [...there.numbers.values()].flatMap(({ sequence, error }) =>
+      error === undefined ? [] : [{ sequence, error }],
+    ),
   }
 }
 
