@@ -158,10 +158,13 @@ export async function whichAreThere(
   // Most sets have no mark, and a store that may only be read cannot tell the time.
   if (state.marked.length === 0) return (sequence) => !isGone(state, sequence)
   const nowMs = await timeOf(repository)
-  return (sequence) => {
-    const mark = markOf(state, sequence)
-    return !isGone(state, sequence) && (mark === undefined || Date.parse(mark.dueAt) - nowMs >= pinLifeMs)
-  }
+  return (sequence) => isThere(state, sequence, nowMs)
+}
+
+/** The same of one point, at a time. */
+export function isThere(state: RetentionState, sequence: number, nowMs: number): boolean {
+  const mark = markOf(state, sequence)
+  return !isGone(state, sequence) && (mark === undefined || Date.parse(mark.dueAt) - nowMs >= pinLifeMs)
 }
 
 /** Who cannot write has no pin that could be missed. */
