@@ -57,7 +57,7 @@ describeWith(redisRequirement, 'bad input: disks that differ from their chain', 
   test('a chain that is long enough is not continued: the next point begins a new one, with a warning', async () => {
     const path = place.file('long.img')
     await makeDisk(path, 3)
-    const env = withLimits({ chainPointsMax: 2 })
+    const env = withLimits({ chainPointsMax: 2, chainPointsDefault: 2 })
     const kinds: string[] = []
     for (let round = 1; round <= 4; round += 1) {
       await writeAt(path, MiB, Buffer.alloc(MiB, `round ${String(round)} `))
