@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import type { Clock } from '@strata/shared/clock.ts'
 import { readPolicy, type Policy } from '@strata/shared/policy/policy.ts'
 import { appendPolicy } from '@strata/shared/repository/registry/policies.ts'
 import { Registry } from '@strata/shared/repository/registry/registry.ts'
@@ -13,26 +12,12 @@ import { ReadPool } from '@strata/workers/read/read-pool.ts'
 import { makeRepository } from '../fixtures/make-point.ts'
 import { storedPoint } from '../fixtures/stored-places.ts'
 import { assertWhole, emptyDisks, Machine, makeMachine, pointsOf } from './machine.ts'
+import { MovedClock } from './moved-clock.ts'
 
 /** What a policy says of chains, done without anybody asking for it. */
 const dayMs = 24 * 3600_000
 /** Points of the fixtures are made in the first hours of 2026. */
 const beginMs = Date.UTC(2026, 0, 2)
-
-class MovedClock implements Clock {
-  #nowMs = beginMs
-  nowMs = (): number => this.#nowMs
-  monotonicMs = (): number => this.#nowMs
-  sleep = (_: number, signal?: AbortSignal): Promise<void> =>
-    new Promise((_resolve, reject) => {
-      signal?.addEventListener('abort', () => {
-        reject(new Error('ended'))
-      })
-    })
-  pass(ms: number): void {
-    this.#nowMs += ms
-  }
-}
 
 interface Scene {
   readonly machine: Machine
@@ -41,7 +26,7 @@ interface Scene {
 }
 
 async function makeScene(): Promise<Scene> {
-  const clock = new MovedClock()
+  const clock = new MovedClock(beginMs)
   const machine = new Machine(await makeRepository({ store: new MemoryStore({ clock }) }), emptyDisks(40))
   machine.write(0, ...Array.from({ length: 20 }, (_, block) => block))
   await machine.backUp('full')

@@ -2,7 +2,12 @@ import type { Clock } from '@strata/shared/clock.ts'
 
 /** Time that passes when a test says so. */
 export class MovedClock implements Clock {
-  #nowMs = Date.UTC(2026, 5, 1)
+  #nowMs: number
+
+  constructor(beginMs: number = Date.UTC(2026, 5, 1)) {
+    this.#nowMs = beginMs
+  }
+
   nowMs = (): number => this.#nowMs
   monotonicMs = (): number => this.#nowMs
   sleep = (_: number, signal?: AbortSignal): Promise<void> =>
