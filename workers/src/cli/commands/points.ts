@@ -1,7 +1,7 @@
 import { hasCode, StrataError } from '@strata/shared/errors.ts'
 import type { Manifest } from '@strata/shared/format/manifest.ts'
 import { listCatalogued } from '@strata/shared/repository/catalog/read-catalog.ts'
-import { isReadable, isVoid, type PointEntry } from '@strata/shared/repository/points.ts'
+import { isReadable, isVoid, listPoints, type PointEntry } from '@strata/shared/repository/points.ts'
 import { isGone, markOf, RetentionLedger, type RetentionState } from '@strata/shared/repository/retention/ledger.ts'
 import { damageCodes } from '@strata/shared/repository/damage-codes.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
@@ -64,7 +64,9 @@ export async function points(context: Context, options: PointsOptions): Promise<
     const ledger = new RetentionLedger(repository)
     const ledgers = set === undefined ? await ledger.readAll() : new Map([[set, await ledger.read(set)]])
     const bySet = new Map<SetId, PointEntry[]>()
-    for await (const entry of listCatalogued(repository, set)) {
+    // Of one set each manifest is read, so that one which was replaced is noticed.
+    const numbers = set === undefined ? listCatalogued(repository) : listPoints(repository, set)
+    for await (const entry of numbers) {
       stopIfInterrupted(context.signal)
       const entries = bySet.get(entry.set)
       if (entries === undefined) bySet.set(entry.set, [entry])
