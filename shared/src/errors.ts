@@ -59,6 +59,9 @@ export const errorCatalogue = {
   E_STORE_NO_COPY: permanent(
     'The store cannot copy parts of objects by itself. Use one that can: S3 with UploadPartCopy, Azure with Put Block From URL, a directory on a Linux file system with copy_file_range.',
   ),
+  E_STORE_NO_LOCK: permanent(
+    'The message says what is missing. S3: a bucket with Object Lock. Azure: a container with version-level immutability. A directory has no locks.',
+  ),
   E_STORE_PROTOCOL: permanent(
     'The store gave an answer that its protocol does not allow. Check what serves this endpoint.',
   ),

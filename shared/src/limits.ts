@@ -247,6 +247,8 @@ export const listPageObjectsMax = 1000
 export const directoryStatsInFlightMax = 32
 /** Upload streams hand out pieces of at most this size, so that a slow link is seen to make progress. */
 export const uploadPieceBytesMax = 256 * KiB
+/** In a store that keeps versions, names of which it is remembered which one counts; some 200 bytes each. */
+export const storeVersionsKnownMax = 65_536
 /** S3 and Azure allow as many. */
 export const objectTagsMax = 10
 export const objectTagCharsMax = 64

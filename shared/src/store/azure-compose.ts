@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { BlobSASPermissions, SASProtocol, StorageSharedKeyCredential } from '@azure/storage-blob'
-import type { BlockBlobClient, ContainerClient } from '@azure/storage-blob'
+import type { BlobClient, BlockBlobClient, ContainerClient } from '@azure/storage-blob'
 import { StrataError } from '../errors.ts'
 import { copiesInFlightMax, copyGapBytesMax, copyGrantLifeMs, copyRangeBytesMax, copyRangesMax } from '../limits.ts'
 import { atOnce } from './at-once.ts'
@@ -25,6 +25,8 @@ export interface AzureComposePlace {
   readonly nowMs: () => number
   readonly request: StoreRequester
   readonly head: (name: string) => Promise<ObjectInfo | undefined>
+  /** The version that is copied. */
+  readonly blobOf: (name: string) => Promise<BlobClient>
 }
 
 interface CopiedBlock {
@@ -78,8 +80,8 @@ export class AzureComposer {
 
   /** The server reads the source as a stranger would; a SAS token of ours is in all our URLs. */
   async #readableUrl(name: string): Promise<string> {
-    const { container, keyPrefix, nowMs } = this.#place
-    const blob = container.getBlobClient(keyPrefix + name)
+    const { container, blobOf, nowMs } = this.#place
+    const blob = await blobOf(name)
     if (!(container.credential instanceof StorageSharedKeyCredential)) return blob.url
     return await blob.generateSasUrl({
       permissions: BlobSASPermissions.parse('r'),
