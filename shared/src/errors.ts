@@ -170,6 +170,8 @@ export const errorCatalogue = {
     'A backup was quicker than the synthetic full. Run strata synth again: it goes on with what it has copied.',
   ),
 
+  E_CHAIN_CLOSED: permanent('Run the backup again: it begins a new chain.'),
+
   E_RUN_UNDER_WAY: permanent('Wait for the other run to end, or end it.'),
   E_STATE_UNWRITABLE: permanent(
     'Make the state directory writable and free space on it, or name another with STRATA_STATE.',

@@ -64,9 +64,9 @@ export class AzureComposer {
   async #copy(blob: BlockBlobClient, name: string, { id, range }: CopiedBlock): Promise<void> {
     const { description, request, head } = this.#place
     const { source, offset, length } = range
+    const url = await this.#readableUrl(source)
     try {
       await request('copy', `copying from ${source} to ${name}`, undefined, async (signal) => {
-        const url = await this.#readableUrl(source)
         try {
           await blob.stageBlockFromURL(id, url, offset, length, { abortSignal: signal })
         } catch (error) {

@@ -41,9 +41,14 @@ export class AzureLocks {
   async #ask(): Promise<Lockability> {
     const { container, request } = this.#place
     return await request('lock', 'asking whether the container locks', undefined, async (abortSignal) => {
-      const { isImmutableStorageWithVersioningEnabled: locks } = await container.getProperties({ abortSignal })
-      if (locks === true) return { canLock: true }
-      return { canLock: false, why: 'the container has no version-level immutability' }
+      try {
+        const { isImmutableStorageWithVersioningEnabled: locks } = await container.getProperties({ abortSignal })
+        if (locks === true) return { canLock: true }
+        return { canLock: false, why: 'the container has no version-level immutability' }
+      } catch (error) {
+        if (!isNotPermitted(error)) throw error
+        return { canLock: false, why: "to know it takes the right to read the container's properties" }
+      }
     })
   }
 
@@ -80,11 +85,16 @@ export class AzureLocks {
         return await send(signal)
       } catch (error) {
         if (isBlobMissing(error)) throw missingError(description, name)
-        const { status, code } = azureFailureOf(error)
-        if (code !== 'AuthorizationPermissionMismatch' && code !== 'AuthorizationFailure') throw error
+        if (!isNotPermitted(error)) throw error
         const message = `${doing} in ${description} was refused: it takes the right to set immutability policies (SAS: i)`
-        throw new StrataError('E_STORE_DENIED', message, { details: { status: status ?? 0, serverCode: code } })
+        throw new StrataError('E_STORE_DENIED', message, { cause: error })
       }
     })
   }
+}
+
+/** Who asks is known, and may not do this. */
+function isNotPermitted(error: unknown): boolean {
+  const { code } = azureFailureOf(error)
+  return code?.startsWith('Authorization') === true
 }
