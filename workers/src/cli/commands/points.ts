@@ -1,8 +1,15 @@
 import { StrataError } from '@strata/shared/errors.ts'
-import type { Manifest } from '@strata/shared/format/manifest.ts'
+import type { Manifest, Warning } from '@strata/shared/format/manifest.ts'
 import { listCatalogued } from '@strata/shared/repository/catalog/read-catalog.ts'
 import { isReadable, isVoid, type PointEntry } from '@strata/shared/repository/points.ts'
-import { isGone, markOf, RetentionLedger, type RetentionState } from '@strata/shared/repository/retention/ledger.ts'
+import type { Repository } from '@strata/shared/repository/repository.ts'
+import {
+  isGone,
+  markOf,
+  RetentionLedger,
+  unknownRetention,
+  type RetentionState,
+} from '@strata/shared/repository/retention/ledger.ts'
 import { requireSetName } from '@strata/shared/set-name.ts'
 import type { SetId } from '@strata/shared/types.ts'
 import { checkHistory, type HistoryDamage } from '../../maintain/verify/history.ts'
@@ -57,8 +64,10 @@ export async function points(context: Context, options: PointsOptions): Promise<
   return await withStore(context, async (store) => {
     const { repository } = await openGivenTenant(context, store, options.tenant)
     const set = setName === undefined ? undefined : repository.setIdOf(setName)
-    const ledger = new RetentionLedger(repository)
-    const ledgers = set === undefined ? await ledger.readAll() : new Map([[set, await ledger.read(set)]])
+    const tell = ({ code, message }: Warning): void => {
+      context.reporter.warning(`${code}: ${message}`)
+    }
+    const ledgers = await retentionOf(repository, set, tell)
     const bySet = new Map<SetId, PointEntry[]>()
     for await (const entry of listCatalogued(repository, set)) {
       stopIfInterrupted(context.signal)
@@ -67,7 +76,7 @@ export async function points(context: Context, options: PointsOptions): Promise<
       else entries.push(entry)
     }
     const list = [...bySet].flatMap(([id, entries]) => {
-      const listed = listSet(entries, setName, ledgers.get(id)?.state)
+      const listed = listSet(entries, setName, ledgers.get(id))
       return options.all === true
         ? listed
         : listed.filter(({ state, problems }) => state !== 'gone' || problems.length > 0)
@@ -79,6 +88,20 @@ export async function points(context: Context, options: PointsOptions): Promise<
     requireSound(list)
     return exitCodes.success
   })
+}
+
+/** Where it cannot be read, the points are listed all the same. */
+async function retentionOf(
+  repository: Repository,
+  set: SetId | undefined,
+  onWarning: (warning: Warning) => void,
+): Promise<ReadonlyMap<SetId, RetentionState>> {
+  const ledger = new RetentionLedger(repository)
+  if (set !== undefined) return new Map([[set, await ledger.readIfUsable(set, onWarning)]])
+  const ledgers = await ledger.readAll((of, error) => {
+    onWarning(unknownRetention(of, error))
+  })
+  return new Map([...ledgers].map(([of, { state }]) => [of, state]))
 }
 
 function listSet(

@@ -134,7 +134,7 @@ class VerifyRun {
     const [first] = entries
     if (first === undefined) return
     const { repository, clock, onWarning = () => undefined } = this.#options
-    const { state } = await new RetentionLedger(repository).read(first.set)
+    const state = await new RetentionLedger(repository).readIfUsable(first.set, onWarning)
     const nowMs = await repository.store.now()
     const isWanted = (point: Point): boolean =>
       this.#selected?.has(pointId(point)) === true || isThere(state, point.sequence, nowMs)
