@@ -201,6 +201,8 @@ export const retiredLifeMs = 24 * 3600_000
 /** How often a service looks for sets whose turn it is, and how long a turn lasts: a little less than a day. */
 export const chainsLookIntervalMs = 10 * 60_000
 export const chainTurnLifeMs = 20 * 3600_000
+/** A chain that closes within this time, as its lock has it, is as good as closed: each set has its turn once a day. */
+export const chainClosesSoonMs = 2 * 24 * 3600_000
 /** What a ledger has room for. Each is far more than a policy brings about. */
 export const retentionRangesMax = 20_000
 export const retentionMarksMax = 1000
@@ -530,6 +532,10 @@ invariant(
   'offsets in a copied pack fit 32 bits',
 )
 invariant(pinLifeMs * 2 <= undoWindowMsMin, 'whoever pins a point before it is marked is met before it goes')
+invariant(
+  chainTurnLifeMs * 2 <= chainClosesSoonMs,
+  'a set has its turn before its chain closes, also when one is missed',
+)
 invariant(pinRenewalMs * 4 <= pinLifeMs, 'a pin outlives a few renewals that fail')
 invariant(retentionDocumentBytesMax <= documentBytesMax, 'a ledger is a document')
 invariant(footerEntriesMax <= recordsPerSaltMax, 'a pack stays far below the nonce limit of its salt')

@@ -123,9 +123,16 @@ class Site {
       await rm(restored)
       await rm(bare, { recursive: true })
     }
+    const locks = await this.ask<{ points: number; objects: number; unlocked: unknown[] }>('lock', 'check')
+    assert.deepEqual([locks.points, locks.objects, locks.unlocked], [3, this.lockedObjects, []])
     const verified = await this.ask<VerifyAnswer>('verify', '--all')
     assert.equal(verified.state, 'intact')
     assert.equal(verified.points.length, this.disks.length)
+  }
+
+  /** Of each point a manifest, a pack and a page pack; the repository and the keys. */
+  get lockedObjects(): number {
+    return 3 * this.disks.length + 2
   }
 
   async stop(): Promise<void> {
@@ -175,8 +182,7 @@ describeWith(cephRgwRequirement, 'with Ceph RGW', () => {
           const command = new DeleteObjectCommand({ Bucket, Key, VersionId, BypassGovernanceRetention: true })
           if (await isRefused(site.client.send(command))) refused += 1
         }
-        // Of each point a manifest, a pack and a page pack; the repository and the keys.
-        assert.equal(refused, 3 * site.disks.length + 2)
+        assert.equal(refused, site.lockedObjects)
         await site.assertAllThere()
       })
 
@@ -217,7 +223,7 @@ describeWith(cephRgwRequirement, 'with Ceph RGW', () => {
         const isDone = async (): Promise<boolean> => {
           const versions = await site.versions()
           // What is not locked is gone, and of what is locked the versions above it.
-          return versions.filter(({ isMarker }) => !isMarker).length === 3 * site.disks.length + 2
+          return versions.filter(({ isMarker }) => !isMarker).length === site.lockedObjects
         }
         while (!(await isDone())) {
           assert.ok(Date.now() < deadlineMs, 'the rules do something')
@@ -235,7 +241,7 @@ describeWith(cephRgwRequirement, 'with Ceph RGW', () => {
           if (await isRefused(site.client.send(new DeleteObjectCommand({ Bucket: bucket, Key, VersionId }))))
             refused += 1
         }
-        assert.equal(refused, 3 * site.disks.length + 2)
+        assert.equal(refused, site.lockedObjects)
         await site.assertAllThere()
         const [one] = (await site.versions()).filter(({ Key }) => Key.includes('/points/'))
         const { Key = '', VersionId = '' } = one ?? {}

@@ -2,9 +2,10 @@ import { Option, type Command } from 'commander'
 import { tenantOption, type Run } from './command.ts'
 import type { CatalogOptions } from './commands/catalog.ts'
 import type { HoldOptions } from './commands/hold.ts'
+import type { LockCheckCommandOptions } from './commands/lock-check.ts'
 import type { PruneCommandOptions } from './commands/prune.ts'
 import type { SynthOptions } from './commands/synth.ts'
-import { catalogHelp, holdHelp, pruneHelp, synthHelp } from './help-chains.ts'
+import { catalogHelp, holdHelp, lockHelp, pruneHelp, synthHelp } from './help-chains.ts'
 
 /** The commands that keep chains in order. */
 export function addChainCommands(program: Command, run: Run): void {
@@ -15,7 +16,26 @@ export function addChainCommands(program: Command, run: Run): void {
     .description('keep points whatever the policy says')
     .addHelpText('after', holdHelp)
   addHoldCommands(hold, run)
+  addLock(program, run)
   addCatalog(program, run)
+}
+
+function addLock(program: Command, run: Run): void {
+  program
+    .command('lock')
+    .description('locks that nobody can delete points through')
+    .addHelpText('after', lockHelp)
+    .command('check')
+    .description('prove that everything behind the points is locked')
+    .option('--set <name>', 'only of this set')
+    .option(...tenantOption)
+    .addHelpText('after', lockHelp)
+    .action((options: LockCheckCommandOptions, command: Command) =>
+      run(command, async (context) => {
+        const { lockCheck } = await import('./commands/lock-check.ts')
+        return await lockCheck(context, options)
+      }),
+    )
 }
 
 function addCatalog(program: Command, run: Run): void {

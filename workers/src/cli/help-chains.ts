@@ -53,6 +53,21 @@ Examples:
 ${environmentHelp}
 ${exitCodeHelp}`
 
+export const lockHelp = `
+A policy with immutability has each backup lock what it stores: nobody can
+delete it before its time is over, with whatever credentials. check walks from
+every point that is there to all that it needs (packs, page packs, manifests,
+the keys, the repository's document) and asks the store for the lock of each:
+one request an object. It names every object that is not locked until the
+points that need it are old enough, and those points; then it ends with 3.
+Points whose time is over are left out. A store that cannot lock ends it with 1.
+
+Examples:
+  strata lock check
+  strata lock check --set web-1 --json | jq '{points, objects, unlocked}'
+${environmentHelp}
+${exitCodeHelp}`
+
 export const catalogHelp = `
 The points of a tenant are known from their manifests, one object each. Every
 16 and every 256 numbers of a set there is one object more that tells of all

@@ -1,79 +1,28 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Clock } from '@strata/shared/clock.ts'
 import { hasCode, StrataError } from '@strata/shared/errors.ts'
 import type { Manifest } from '@strata/shared/format/manifest.ts'
 import { chainPrefix, manifestName, repositoryName, tenantKeysName } from '@strata/shared/format/names.ts'
 import type { OpenRequest } from '@strata/shared/protocol/uplink.ts'
-import { readPoint, type Point } from '@strata/shared/repository/points.ts'
-import { appendPolicy } from '@strata/shared/repository/registry/policies.ts'
-import { Registry } from '@strata/shared/repository/registry/registry.ts'
-import { Repository } from '@strata/shared/repository/repository.ts'
-import type { ObjectStore } from '@strata/shared/store/object-store.ts'
 import { storeWith } from '@strata/shared/testing/store-with.ts'
 import { testSetName } from '@strata/shared/testing/test-map.ts'
-import { makeTestRepository, seededRandom, type TestRepository } from '@strata/shared/testing/test-repository.ts'
 import { planSession, type SessionPlan } from '../gateway/plan-session.ts'
+import {
+  applyPolicy,
+  dayMs,
+  immutability,
+  makeLockedPoint,
+  makeLockScene,
+  type LockScene,
+} from '../testing/lock-scene.ts'
 import { TestSession } from '../testing/test-session.ts'
 
-const dayMs = 24 * 3600_000
-
-class MovedClock implements Clock {
-  #nowMs = Date.UTC(2026, 5, 1)
-  nowMs = (): number => this.#nowMs
-  monotonicMs = (): number => this.#nowMs
-  sleep = (): Promise<void> => Promise.resolve()
-  pass(ms: number): void {
-    this.#nowMs += ms
-  }
-}
-
-interface Scene extends TestRepository {
-  readonly clock: MovedClock
-}
-
-const immutability = { mode: 'compliance', days: 5 }
-
-async function makeScene(policy: object | undefined, locks = true): Promise<Scene> {
-  const clock = new MovedClock()
-  const scene = { ...makeTestRepository('locks', { clock, locks }), clock }
-  await scene.store.put(repositoryName, [Buffer.from('{}')])
-  await scene.store.put(tenantKeysName(scene.repository.tenant, 1), [Buffer.from('{}')])
-  if (policy !== undefined) await apply(scene, policy)
-  return scene
-}
-
-async function apply({ repository }: Scene, policy: object): Promise<void> {
-  const head = { strata: 'policy', version: 1, schedule: { every: '1d' }, retention: { last: 2, undoWindow: '1d' } }
-  await appendPolicy(new Registry(repository), { ...head, chain: { maxAge: '10d' }, ...policy })
-}
-
-/** A point of one block that changes; the second attempt at its segment is not chosen. */
-async function makePoint(scene: Scene, number: number, base?: Point, store?: ObjectStore): Promise<Point> {
-  const { repository } = scene
-  const content = `content ${String(number)}`
-  const expiresAt = new Date(scene.clock.nowMs() + 30 * dayMs).toISOString()
-  const session = await new TestSession({
-    repository,
-    number,
-    expiresAt,
-    ...(base === undefined ? {} : { base }),
-  }).open()
-  await session.pack(0, [{ block: 2, content }])
-  await session.pack(0, [{ block: 2, content }], { attempt: '9000000000000000' })
-  await session.end(1, [new Map([[2, content]])])
-  const { ingestKeys } = repository
-  const at = store === undefined ? repository : new Repository(store, ingestKeys, seededRandom('another'))
-  const { manifest } = await session.commit(at)
-  return await readPoint(repository, session.place.set, manifest.sequence)
-}
-
-async function locksOf({ store }: Scene, prefix = ''): Promise<Map<string, number | undefined>> {
+async function locksOf({ store }: LockScene, prefix = ''): Promise<Map<string, number | undefined>> {
   const names = (await Array.fromAsync(store.list(prefix))).map(({ name }) => name)
   return new Map(await Promise.all(names.map(async (name) => [name, (await store.lockOf(name))?.untilMs] as const)))
 }
 
-function plan({ repository }: Scene, wantsLocks = true): Promise<SessionPlan> {
+function plan({ repository }: LockScene, wantsLocks = true): Promise<SessionPlan> {
   const disks = [{ name: 'disk0', sizeBytes: 655_359, blockBytes: 65_536, identity: {} }]
   return planSession(repository, { setName: testSetName, kind: 'auto', disks } as unknown as OpenRequest, 0, wantsLocks)
 }
@@ -81,16 +30,16 @@ function plan({ repository }: Scene, wantsLocks = true): Promise<SessionPlan> {
 const codesOf = ({ warnings }: Pick<Manifest, 'warnings'> | SessionPlan): string[] => warnings.map(({ code }) => code)
 
 test('everything behind a point is locked to the horizon of its chain, and with it what opens it', async () => {
-  const scene = await makeScene({ immutability })
+  const scene = await makeLockScene({ immutability })
   const { repository, clock, store } = scene
-  const full = await makePoint(scene, 1)
+  const full = await makeLockedPoint(scene, 1)
   const closesMs = clock.nowMs() + 10 * dayMs
   const untilMs = closesMs + 6 * dayMs
   const lock = { ...immutability, closesAt: new Date(closesMs).toISOString(), until: new Date(untilMs).toISOString() }
   assert.deepEqual(full.manifest.lock, lock)
   assert.deepEqual(full.manifest.warnings, [])
   clock.pass(3 * dayMs)
-  const next = await makePoint(scene, 2, full)
+  const next = await makeLockedPoint(scene, 2, full)
   assert.deepEqual(next.manifest.lock, lock)
   const place = repository.placeOf(full.set)
   const names = [1, 2].map((sequence) => manifestName(place, sequence))
@@ -108,24 +57,24 @@ test('everything behind a point is locked to the horizon of its chain, and with 
 })
 
 test('documents are looked at once for each horizon, and never locked for less', async () => {
-  const scene = await makeScene({ immutability })
-  const full = await makePoint(scene, 1)
+  const scene = await makeLockScene({ immutability })
+  const full = await makeLockedPoint(scene, 1)
   const before = scene.requests.length
-  await makePoint(scene, 2, full)
+  await makeLockedPoint(scene, 2, full)
   const requests = scene.requests.slice(before).filter(({ kind }) => kind === 'lock')
   // Its pack and its page pack.
   assert.equal(requests.length, 2)
-  await apply(scene, { immutability: { mode: 'governance', days: 3 }, retention: { last: 1, undoWindow: '1d' } })
+  await applyPolicy(scene, { immutability: { mode: 'governance', days: 3 }, retention: { last: 1, undoWindow: '1d' } })
   scene.clock.pass(dayMs)
-  const second = await makePoint(scene, 3)
+  const second = await makeLockedPoint(scene, 3)
   const documentLock = await scene.store.lockOf(repositoryName)
   assert.deepEqual(documentLock, { mode: 'compliance', untilMs: Date.parse(full.manifest.lock?.until ?? '') })
   assert.equal(second.manifest.lock?.mode, 'governance')
 })
 
 test('a chain closes: no point is published behind it, and the next session begins a new one', async () => {
-  const scene = await makeScene({ immutability })
-  const full = await makePoint(scene, 1)
+  const scene = await makeLockScene({ immutability })
+  const full = await makeLockedPoint(scene, 1)
   scene.clock.pass(10 * dayMs)
   const inTime = await plan(scene)
   assert.equal(inTime.kind, 'incremental')
@@ -146,19 +95,19 @@ test('a chain closes: no point is published behind it, and the next session begi
 })
 
 test('a chain that began without a lock ends when the policy wants one; where it could not be locked it goes on', async () => {
-  const scene = await makeScene(undefined)
-  const full = await makePoint(scene, 1)
+  const scene = await makeLockScene(undefined)
+  const full = await makeLockedPoint(scene, 1)
   assert.equal(full.manifest.lock, undefined)
   assert.deepEqual((await plan(scene, false)).warnings, [])
   const locked = await plan(scene)
   assert.equal(locked.kind, 'full')
   assert.deepEqual(codesOf(locked), ['W_CHAIN_UNLOCKED'])
 
-  await apply(scene, { immutability })
+  await applyPolicy(scene, { immutability })
   const denied = storeWith(scene.store, {
     lock: () => Promise.reject(new StrataError('E_STORE_DENIED', 'it takes the permission s3:PutObjectRetention')),
   })
-  const unlocked = await makePoint(scene, 2, undefined, denied)
+  const unlocked = await makeLockedPoint(scene, 2, undefined, denied)
   assert.equal(unlocked.manifest.lock, undefined)
   assert.match(unlocked.manifest.warnings[0]?.message ?? '', /s3:PutObjectRetention/)
   const on = await plan(scene)
@@ -167,20 +116,20 @@ test('a chain that began without a lock ends when the policy wants one; where it
 })
 
 test('a point of a locked chain that cannot be locked any more says so, and the chain closes as it would have', async () => {
-  const scene = await makeScene({ immutability })
-  const full = await makePoint(scene, 1)
+  const scene = await makeLockScene({ immutability })
+  const full = await makeLockedPoint(scene, 1)
   const denied = storeWith(scene.store, {
     lock: () => Promise.reject(new StrataError('E_STORE_DENIED', 'refused')),
   })
-  const next = await makePoint(scene, 2, full, denied)
+  const next = await makeLockedPoint(scene, 2, full, denied)
   assert.deepEqual(next.manifest.lock, full.manifest.lock)
   assert.deepEqual(codesOf(next.manifest), ['W_NOT_LOCKED'])
   assert.equal(await scene.store.lockOf(manifestName(scene.repository.placeOf(full.set), 2)), undefined)
 })
 
 test('a store that cannot lock keeps nobody from a backup, and every point says so', async () => {
-  const scene = await makeScene({ immutability }, false)
-  const full = await makePoint(scene, 1)
+  const scene = await makeLockScene({ immutability }, false)
+  const full = await makeLockedPoint(scene, 1)
   assert.equal(full.manifest.lock, undefined)
   assert.deepEqual(codesOf(full.manifest), ['W_NOT_LOCKED'])
   const next = await plan(scene)

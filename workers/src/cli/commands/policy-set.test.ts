@@ -132,7 +132,12 @@ test('without a policy the defaults are explained, and that is said', async () =
 test('a copy is of the moment of its source, and stands for it', async () => {
   const { repository } = makeTestRepository()
   await publish(repository, 1, 40 * dayMs)
-  const source = { point: idOf(1), createdAt: new Date(nowMs - 40 * dayMs).toISOString() }
+  const source = {
+    point: idOf(1),
+    sequence: 1,
+    manifestDigest: '0'.repeat(64),
+    createdAt: new Date(nowMs - 40 * dayMs).toISOString(),
+  }
   await publish(repository, 2, dayMs, { copyOf: source })
   const { points } = await explained(repository, storedPolicy({ retention: { last: 5 } }))
   assert.deepEqual(

@@ -53,13 +53,15 @@ async function pruneSets(
   const points = prunings.flatMap(prunedPoints)
   const objects = prunings.reduce((sum, pruning) => sum + pruning.objects, 0)
   const bytes = prunings.reduce((sum, pruning) => sum + pruning.bytes, 0)
+  const locked = prunings.reduce((sum, pruning) => sum + pruning.locked, 0)
   const problems = prunings.flatMap(({ set, setName, problems: found }) =>
     found.map((problem) => ({ set: setName ?? set, ...problem })),
   )
-  reporter.result({ dryRun, points, objects, bytes, problems, requests: requests() }, [
+  reporter.result({ dryRun, points, objects, bytes, locked, problems, requests: requests() }, [
     ...prunedTable(points),
     ...(points.length === 0 ? [] : ['']),
     dryRun ? wouldGo(objects, bytes) : wasTagged(points, objects, bytes),
+    ...(locked === 0 ? [] : [`${formatCount(locked, 'object')} of them stay until their lock ends`]),
   ])
   requireNoProblem(problems)
   return exitCodes.success
