@@ -88,7 +88,9 @@ class State {
       if (!(error instanceof Refusal)) throw error
       response.setHeader('x-ms-error-code', error.code)
       response.setHeader('content-type', 'application/xml')
-      response.writeHead(error.status).end(request.method === 'HEAD' ? undefined : `<Error><Code>${error.code}</Code></Error>`)
+      response
+        .writeHead(error.status)
+        .end(request.method === 'HEAD' ? undefined : `<Error><Code>${error.code}</Code></Error>`)
     }
   }
 
@@ -123,16 +125,27 @@ class State {
       if (!name.startsWith(prefix) || (isDeleted && !withVersions)) continue
       const slash = delimiter === null ? -1 : name.indexOf(delimiter, prefix.length)
       if (slash !== -1) prefixes.add(name.slice(0, slash + 1))
-      else for (const one of withVersions ? versions : versions.slice(-1)) items.push(itemOf(name, one, one === versions.at(-1) && !isDeleted))
+      else
+        for (const one of withVersions ? versions : versions.slice(-1))
+          items.push(itemOf(name, one, one === versions.at(-1) && !isDeleted))
     }
     const blobs = [...items, ...[...prefixes].map((one) => `<BlobPrefix><Name>${one}</Name></BlobPrefix>`)].join('')
     response.setHeader('content-type', 'application/xml')
     response
       .writeHead(200)
-      .end(`<?xml version="1.0"?><EnumerationResults ContainerName="${container}"><Blobs>${blobs}</Blobs><NextMarker/></EnumerationResults>`)
+      .end(
+        `<?xml version="1.0"?><EnumerationResults ContainerName="${container}"><Blobs>${blobs}</Blobs><NextMarker/></EnumerationResults>`,
+      )
   }
 
-  #blob(method: string, name: string, version: string | undefined, headers: IncomingMessage['headers'], body: Buffer, response: ServerResponse): void {
+  #blob(
+    method: string,
+    name: string,
+    version: string | undefined,
+    headers: IncomingMessage['headers'],
+    body: Buffer,
+    response: ServerResponse,
+  ): void {
     if (method === 'PUT') {
       const blob = this.#blobs.get(name) ?? { versions: [], isDeleted: true }
       if (headers['if-none-match'] === '*' && !blob.isDeleted) throw new Refusal(409, 'BlobAlreadyExists')
@@ -148,7 +161,7 @@ class State {
       response.writeHead(201).end()
     } else if (method === 'DELETE') {
       const blob = this.#blobs.get(name)
-      if (blob === undefined || blob.isDeleted) throw new Refusal(404, 'BlobNotFound')
+      if (blob === undefined || (blob.isDeleted && version === undefined)) throw new Refusal(404, 'BlobNotFound')
       const found = this.#find(name, version)
       const isHeld = found.legalHold === true || (found.lock !== undefined && Date.parse(found.lock.until) > Date.now())
       if (version === undefined) blob.isDeleted = true
@@ -163,6 +176,7 @@ class State {
     const [from, to] = range === null ? [0, found.bytes.length - 1] : [Number(range[1]), Number(range[2])]
     const bytes = found.bytes.subarray(from, to + 1)
     response.setHeader('last-modified', found.modified)
+    response.setHeader('etag', `"${found.id}"`)
     response.setHeader('x-ms-version-id', found.id)
     response.setHeader('x-ms-blob-type', 'BlockBlob')
     response.setHeader('content-length', method === 'HEAD' ? found.bytes.length : bytes.length)
@@ -170,11 +184,19 @@ class State {
       response.setHeader('x-ms-immutability-policy-until-date', found.lock.until)
       response.setHeader('x-ms-immutability-policy-mode', found.lock.mode.toLowerCase())
     }
-    if (range !== null) response.setHeader('content-range', `bytes ${String(from)}-${String(to)}/${String(found.bytes.length)}`)
+    if (range !== null)
+      response.setHeader('content-range', `bytes ${String(from)}-${String(to)}/${String(found.bytes.length)}`)
     response.writeHead(range === null ? 200 : 206).end(method === 'HEAD' ? undefined : bytes)
   }
 
-  #property(asked: string, name: string, version: string | undefined, headers: IncomingMessage['headers'], body: Buffer, response: ServerResponse): void {
+  #property(
+    asked: string,
+    name: string,
+    version: string | undefined,
+    headers: IncomingMessage['headers'],
+    body: Buffer,
+    response: ServerResponse,
+  ): void {
     const found = this.#find(name, version)
     switch (asked) {
       case 'PUT immutabilityPolicies': {
