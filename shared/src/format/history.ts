@@ -12,7 +12,7 @@ export type History = 'kept' | 'data' | 'created' | 'replaced'
 
 /** @param name of an object, or the beginning of names */
 export function historyOf(name: string): History {
-  if (/^probes\//.test(name) || /^tenants\/[0-9a-f]{32}\/sessions\/[0-9a-f]{32}\/[0-9a-f]{32}\/open$/.test(name)) {
+  if (name.startsWith('probes/') || /^tenants\/[0-9a-f]{32}\/sessions\/[0-9a-f]{32}\/[0-9a-f]{32}\/open$/.test(name)) {
     return 'created'
   }
   const folder = /^tenants\/[0-9a-f]{32}\/([a-z-]+)\//.exec(name)?.[1]

@@ -212,16 +212,16 @@ class DirectoryStore implements ObjectStore {
   }
 
   async lock(): Promise<void> {
-    return await Promise.reject(noLockError(this.description, noLocks))
+    await Promise.reject(noLockError(this.description, noLocks))
   }
 
   async lockOf(name: string): Promise<ObjectLock | undefined> {
     checkObjectName(name)
-    return await Promise.resolve(undefined)
+    return await Promise.resolve<ObjectLock | undefined>(undefined)
   }
 
   async setLegalHold(): Promise<void> {
-    return await Promise.reject(noLockError(this.description, noLocks))
+    await Promise.reject(noLockError(this.description, noLocks))
   }
 
   async delete(name: string): Promise<void> {

@@ -94,6 +94,7 @@ function addHoldCommands(hold: Command, run: Run): void {
     .argument('[point]', "a point's id, or latest:SET")
     .option('--set <name>', 'the whole set')
     .option('--note <text>', 'why')
+    .option('--lock', 'also in the store: a legal hold on everything behind the point')
     .option(...tenantOption)
     .addHelpText('after', holdHelp)
     .action((point: string | undefined, options: HoldOptions, command: Command) =>
@@ -107,6 +108,7 @@ function addHoldCommands(hold: Command, run: Run): void {
     .description('let the policy decide again')
     .argument('[point]', "a point's id, or latest:SET")
     .option('--set <name>', 'the hold on the whole set')
+    .option('--lock', 'take the legal holds away, too')
     .option(...tenantOption)
     .addHelpText('after', holdHelp)
     .action((point: string | undefined, options: HoldOptions, command: Command) =>

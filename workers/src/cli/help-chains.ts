@@ -45,6 +45,10 @@ What is held is kept whatever the policy says, until the hold is removed. With
 --set all points of a set are held, and those that will be backed up. A point
 that is marked to go is marked no more; one that is gone cannot be held.
 
+With --lock everything behind a point (its packs, its manifest, the keys) gets a
+legal hold in a store that has them: nobody can delete it until remove --lock
+takes that away, which leaves what other points need that are held.
+
 Examples:
   strata hold add 3f9a1c0b77de --note 'case 2026-114'
   strata hold add --set web-1 --note 'until the audit is over'

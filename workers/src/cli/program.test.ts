@@ -91,6 +91,7 @@ test('every command has help with examples and exit codes; only what there is is
     'synth',
     'prune',
     'hold',
+    'lock',
     'catalog',
     'key',
     'token',
