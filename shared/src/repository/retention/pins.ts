@@ -128,7 +128,8 @@ async function requireAllThere(
   state: RetentionState,
   sequences: readonly number[],
 ): Promise<void> {
-  const nowMs = await store.now()
+  // Asking the time of a directory writes to it, and a store that may only be read can be restored from.
+  const nowMs = sequences.some((sequence) => markOf(state, sequence) !== undefined) ? await store.now() : 0
   const missing = sequences.find((sequence) => !isThere(state, sequence, nowMs))
   if (missing === undefined) return
   const dueAt = markOf(state, missing)?.dueAt

@@ -135,7 +135,8 @@ class VerifyRun {
     if (first === undefined) return
     const { repository, clock, onWarning = () => undefined } = this.#options
     const state = await new RetentionLedger(repository).readIfUsable(first.set, onWarning)
-    const nowMs = await repository.store.now()
+    // As in pins.ts: a store that may only be read does not tell the time.
+    const nowMs = state.marked.length === 0 ? 0 : await repository.store.now()
     const isWanted = (point: Point): boolean =>
       this.#selected?.has(pointId(point)) === true || isThere(state, point.sequence, nowMs)
     const points = entries.filter(isReadable).filter(isWanted)
