@@ -32,6 +32,7 @@ test('the kinds of boxes are the numbers that docs/format.md lists', () => {
     session: 6,
     sessionEnd: 7,
     registry: 8,
+    catalog: 9,
   })
 })
 

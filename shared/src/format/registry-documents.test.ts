@@ -8,6 +8,7 @@ import { decodeDocument, encodeDocument, parseDocument, type DocumentType } from
 import { claimType, endpointType, type Endpoint } from './endpoint.ts'
 import { enrolmentTokenType, tokenUseType, type EnrolmentTokenDocument } from './enrolment-token.ts'
 import { registryFolders } from './names.ts'
+import { retentionType } from './retention.ts'
 import type { Schema } from './schema.ts'
 import { tenantPolicyType } from './tenant-policy.ts'
 
@@ -46,6 +47,18 @@ const token: EnrolmentTokenDocument = {
 const use = { strata: 'token-use', version: 1, token: id('4'), enrolment: id('6'), endpoint: id('1'), usedAt: at }
 const policy = { strata: 'tenant-policy', version: 1, policy: id('8'), body: { anything: [1] }, createdAt: at }
 const claim = { strata: 'claim', version: 1, claim: id('7'), endpoint: id('1') }
+const retention = {
+  strata: 'retention',
+  version: 1,
+  set: id('9'),
+  changedAt: at,
+  change: 'something',
+  marked: [],
+  gone: [[1, 2]],
+  held: [],
+  heldSet: null,
+  collected: [],
+}
 
 type AnyType = DocumentType<Schema> & { readonly folder: string }
 
@@ -55,6 +68,7 @@ const documents: readonly (readonly [AnyType, object])[] = [
   [tokenUseType, use],
   [claimType, claim],
   [tenantPolicyType, policy],
+  [retentionType, retention],
 ]
 
 test('each is read as it was written, from a box of the one kind they share', () => {
