@@ -59,6 +59,9 @@ export const errorCatalogue = {
   E_STORE_NO_COPY: permanent(
     'The store cannot copy parts of objects by itself. Use one that can: S3 with UploadPartCopy, Azure with Put Block From URL, a directory on a Linux file system with copy_file_range.',
   ),
+  E_STORE_NO_LOCK: permanent(
+    'The message says what is missing. S3: a bucket with Object Lock. Azure: a container with version-level immutability. A directory has no locks.',
+  ),
   E_STORE_PROTOCOL: permanent(
     'The store gave an answer that its protocol does not allow. Check what serves this endpoint.',
   ),
@@ -200,6 +203,8 @@ export const errorCatalogue = {
   E_THAWING: transient(
     'Run the same command again at that time. So that no prune lets the point go meanwhile: strata hold add POINT.',
   ),
+
+  E_CHAIN_CLOSED: permanent('Run the backup again: it begins a new chain.'),
 
   E_RUN_UNDER_WAY: permanent('Wait for the other run to end, or end it.'),
   E_STATE_UNWRITABLE: permanent(

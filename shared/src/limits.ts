@@ -210,6 +210,8 @@ export const retiredLifeMs = 24 * 3600_000
 /** How often a service looks for sets whose turn it is, and how long a turn lasts: a little less than a day. */
 export const chainsLookIntervalMs = 10 * 60_000
 export const chainTurnLifeMs = 20 * 3600_000
+/** A chain that closes within this time, as its lock has it, is as good as closed: each set has its turn once a day. */
+export const chainClosesSoonMs = 2 * 24 * 3600_000
 /** What a ledger has room for. Each is far more than a policy brings about. */
 export const retentionRangesMax = 20_000
 export const retentionMarksMax = 1000
@@ -313,6 +315,8 @@ export const listPageObjectsMax = 1000
 export const directoryStatsInFlightMax = 32
 /** Upload streams hand out pieces of at most this size, so that a slow link is seen to make progress. */
 export const uploadPieceBytesMax = 256 * KiB
+/** In a store that keeps versions, names of which it is remembered which one counts; some 200 bytes each. */
+export const storeVersionsKnownMax = 65_536
 /** S3 and Azure allow as many. */
 export const objectTagsMax = 10
 export const objectTagCharsMax = 64
@@ -610,6 +614,10 @@ invariant(
 )
 invariant(uploadAbortDaysMin <= uploadAbortDays, 'our own rule keeps to what is asked of others')
 invariant(stagedExpiryDays * dayMs >= sessionLifeMs, 'what is staged outlives its session')
+invariant(
+  chainTurnLifeMs * 2 <= chainClosesSoonMs,
+  'a set has its turn before its chain closes, also when one is missed',
+)
 invariant(pinRenewalMs * 4 <= pinLifeMs, 'a pin outlives a few renewals that fail')
 invariant(retentionDocumentBytesMax <= documentBytesMax, 'a ledger is a document')
 invariant(scrubDocumentBytesMax <= documentBytesMax && repairDocumentBytesMax <= documentBytesMax, 'both are documents')

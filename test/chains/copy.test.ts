@@ -20,7 +20,7 @@ import { ReadPool } from '@strata/workers/read/read-pool.ts'
 import { Dead, dyingAt, pausedAt, steppedStore } from '@strata/workers/testing/stepped-store.ts'
 import { makePoint, diskOf, makeRepository } from '../fixtures/make-point.ts'
 import { flipByte, storedPoint } from '../fixtures/stored-places.ts'
-import { MovedClock } from './moved-clock.ts'
+import { MovedClock } from '@strata/shared/testing/moved-clock.ts'
 import { assertWhole, emptyDisks, Machine, makeMachine, pointsOf } from './machine.ts'
 
 /** Copies in a second store, with whatever can die, go, come or be damaged meanwhile. */

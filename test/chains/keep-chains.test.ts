@@ -12,7 +12,7 @@ import { ReadPool } from '@strata/workers/read/read-pool.ts'
 import { makeRepository } from '../fixtures/make-point.ts'
 import { storedPoint } from '../fixtures/stored-places.ts'
 import { assertWhole, emptyDisks, Machine, makeMachine, pointsOf } from './machine.ts'
-import { MovedClock } from './moved-clock.ts'
+import { MovedClock } from '@strata/shared/testing/moved-clock.ts'
 
 /** What a policy says of chains, done without anybody asking for it. */
 const dayMs = 24 * 3600_000

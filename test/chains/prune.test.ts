@@ -32,7 +32,7 @@ import { restoreTo } from '../fixtures/restore.ts'
 import { flipByte } from '../fixtures/stored-places.ts'
 import { temporaryDirectory } from '../fixtures/temporary.ts'
 import { assertWhole, emptyDisks, Machine, pointsOf } from './machine.ts'
-import { MovedClock } from './moved-clock.ts'
+import { MovedClock } from '@strata/shared/testing/moved-clock.ts'
 
 /** Points that go, with whatever may be under way at the same moment. */
 const dayMs = 24 * 3600_000

@@ -31,6 +31,10 @@ export interface CephRgwOptions {
 }
 
 export interface CephRgw extends StoreServer {
+  /** One that keeps versions and can lock them. */
+  createLockedBucket(bucket: string): Promise<void>
+  /** For whatever somebody with all credentials does to it. */
+  client(): S3Client
   readonly accessKeyId: string
   readonly secretAccessKey: string
   readonly region: string
@@ -191,6 +195,11 @@ async function makeKeys(run: (program: string, ...args: string[]) => Promise<str
 
 function describeCluster(cluster: Cluster, endpoint: string, stop: () => Promise<void>): CephRgw {
   const { accessKeyId, secretAccessKey } = cluster
+  const createBucket = async (Bucket: string, locks: boolean): Promise<void> => {
+    const client = clientOf(cluster, endpoint)
+    await client.send(new CreateBucketCommand({ Bucket, ...(locks ? { ObjectLockEnabledForBucket: true } : {}) }))
+    client.destroy()
+  }
   return {
     endpoint,
     accessKeyId,
@@ -202,10 +211,12 @@ function describeCluster(cluster: Cluster, endpoint: string, stop: () => Promise
       return `s3://${bucket}${prefix === '' ? '' : `/${prefix}`}?${parameters.toString()}`
     },
     createBucket: async (bucket) => {
-      const client = clientOf(cluster, endpoint)
-      await client.send(new CreateBucketCommand({ Bucket: bucket }))
-      client.destroy()
+      await createBucket(bucket, false)
     },
+    createLockedBucket: async (bucket) => {
+      await createBucket(bucket, true)
+    },
+    client: () => clientOf(cluster, endpoint),
     stop,
   }
 }

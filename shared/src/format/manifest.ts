@@ -6,6 +6,7 @@ import {
   blockBytesMin,
   disksPerSetMax,
   nameCharsMax,
+  policyDaysMax,
   rootBytesMax,
   warningCharsMax,
   warningsPerPointMax,
@@ -108,6 +109,18 @@ export const consistencySchema = v.picklist([
 ])
 export type Consistency = Fitting<typeof consistencySchema>
 
+/** What all points of a chain have in common where it is locked. docs/decisions/0026-immutability.md. */
+const chainLockSchema = v.object({
+  mode: v.picklist(['governance', 'compliance']),
+  /** For so long after it was made nobody can delete a point. */
+  days: wholeNumber(1, policyDaysMax),
+  /** No point is made in the chain after that. */
+  closesAt: instantSchema,
+  /** All objects of the chain are locked until then. */
+  until: instantSchema,
+})
+export type ChainLock = Fitting<typeof chainLockSchema>
+
 export const manifestSchema = v.object({
   ...documentHead('manifest', 1),
   /** The id of the point, which is that of its session. */
@@ -121,6 +134,8 @@ export const manifestSchema = v.object({
   full: v.nullable(baseSchema),
   /** Only a synthetic full has one. */
   copyOf: v.exactOptional(copiedSchema),
+  /** Where the chain is locked. */
+  lock: v.exactOptional(chainLockSchema),
   /** SHA-256 of the manifest with the sequence number before this one; null for the first of a set. */
   previous: v.nullable(digestHexSchema),
   /** By the store's clock, when the manifest was about to be written. */

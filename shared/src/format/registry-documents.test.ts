@@ -49,7 +49,6 @@ const token: EnrolmentTokenDocument = {
 const use = { strata: 'token-use', version: 1, token: id('4'), enrolment: id('6'), endpoint: id('1'), usedAt: at }
 const policy = { strata: 'tenant-policy', version: 1, policy: id('8'), body: { anything: [1] }, createdAt: at }
 const claim = { strata: 'claim', version: 1, claim: id('7'), endpoint: id('1') }
-
 const retention = {
   strata: 'retention',
   version: 1,

@@ -162,7 +162,10 @@ export async function* openSessions({ store, tenant }: Repository): AsyncGenerat
 
 /** Points and sets that are held: by their ids, for the names of sets are nobody's to guess from here. */
 export async function* heldPoints(repository: Repository): AsyncGenerator<string> {
-  for (const [set, { state }] of await new RetentionLedger(repository).readAll()) {
+  const refuse = (_: unknown, error: StrataError): never => {
+    throw error
+  }
+  for (const [set, { state }] of await new RetentionLedger(repository).readAll(refuse)) {
     if (state.heldSet !== null) yield `set ${set} is held: ${state.heldSet.note}`
     for (const { sequence, note } of state.held) yield `point number ${String(sequence)} of set ${set} is held: ${note}`
   }

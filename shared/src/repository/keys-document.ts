@@ -3,7 +3,7 @@ import { damaged } from '../format/bytes.ts'
 import { isTenantKeysName, tenantKeysName, tenantKeysPrefix } from '../format/names.ts'
 import { decodeTenantKeys, encodeTenantKeys, type TenantKeysDocument } from '../keys/tenant-document.ts'
 import { tenantKeysBytesMax } from '../limits.ts'
-import type { ObjectStore } from '../store/object-store.ts'
+import type { ObjectLock, ObjectStore } from '../store/object-store.ts'
 import { asId, type TenantId } from '../types.ts'
 import { readPendingDestruction, requireNotDestroyed } from './destruction.ts'
 
@@ -53,8 +53,9 @@ export async function appendTenantKeys(store: ObjectStore, document: TenantKeysD
     )
   }
   const name = tenantKeysName(tenant, document.revision)
+  const lock = await lockOfFormer(store, tenant, document.revision)
   try {
-    await store.put(name, [encodeTenantKeys(document)], { ifAbsent: true })
+    await store.put(name, [encodeTenantKeys(document)], { ifAbsent: true, lock })
   } catch (error) {
     if (!hasCode(error, 'E_OBJECT_EXISTS')) throw error
     throw new StrataError(
@@ -63,4 +64,11 @@ export async function appendTenantKeys(store: ObjectStore, document: TenantKeysD
       { cause: error },
     )
   }
+}
+
+/** Points that are locked need the newest keys as long as the former ones. */
+async function lockOfFormer(store: ObjectStore, tenant: TenantId, revision: number): Promise<ObjectLock | undefined> {
+  if (revision === 1) return undefined
+  const lock = await store.lockOf(tenantKeysName(tenant, revision - 1))
+  return lock !== undefined && lock.untilMs > (await store.now()) ? lock : undefined
 }

@@ -2,7 +2,7 @@ import { invariant } from '../errors.ts'
 import { boxKinds, sealBox } from '../format/box.ts'
 import { equalBytes } from '../format/bytes.ts'
 import { contentRoot, nodeDigest, pageDigest, zeroDigest } from '../format/digest.ts'
-import { nodeContext, pageContext, rootContext, type ChainPlace } from '../format/names.ts'
+import { nodeContext, pageContext, rootContext, type ChainPlace, type PackReference } from '../format/names.ts'
 import { encodePage, Page, pageLevels, type Place } from '../format/page.ts'
 import { diskCounts, encodeRoot, entriesIn, type DiskCounts, type RootDisk } from '../format/root.ts'
 import type { WrappedDataKey } from '../format/wrapped-key.ts'
@@ -39,6 +39,7 @@ export interface WrittenMap {
   readonly contentRoots: readonly Uint8Array[]
   /** Bytes of the page packs that were written. */
   readonly storedBytes: number
+  readonly packs: readonly PackReference[]
 }
 
 /** Pages whose changes and base are held at the same time. */
@@ -73,14 +74,14 @@ export async function writeMap(options: {
   if (!changed && base !== null) {
     const { session: rootSession, number, attempt, offset, length } = base.point.manifest.root
     const pack = { session: rootSession as SessionId, number, attempt }
-    return { root: { pack, offset, length }, contentRoots, storedBytes: 0 }
+    return { root: { pack, offset, length }, contentRoots, storedBytes: 0, packs: [] }
   }
   const keys = [...(base?.root.keys ?? []), ...options.newKeys]
   const context = rootContext({ ...place, session })
   const box = sealBox(boxKinds.root, context, encodeRoot({ disks, keys }), repository.indexKeys, repository.nonce())
   const root = await packs.add(box, { disk: 0, level: pageLevels.root, number: 0 })
   await packs.finish()
-  return { root, contentRoots, storedBytes: packs.storedBytes }
+  return { root, contentRoots, storedBytes: packs.storedBytes, packs: packs.written }
 }
 
 class DiskMapWriter {

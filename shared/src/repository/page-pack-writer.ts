@@ -24,6 +24,7 @@ export class PagePackWriter {
   #described: MapPiece[] = []
   #size = 0
   #storedBytes = 0
+  readonly #written: PackReference[] = []
 
   constructor(repository: Repository, place: ChainPlace, session: SessionId) {
     this.#repository = repository
@@ -35,6 +36,11 @@ export class PagePackWriter {
   /** Bytes of the page packs written so far. */
   get storedBytes(): number {
     return this.#storedBytes
+  }
+
+  /** Those written so far. */
+  get written(): readonly PackReference[] {
+    return this.#written
   }
 
   async add(box: Uint8Array, description: MapPiece): Promise<Place> {
@@ -62,6 +68,7 @@ export class PagePackWriter {
     const tail = encodePackTail(packKinds.map, this.#size, this.#pieces, seal)
     await this.#repository.store.put(name, [...this.#bytes, tail], { ifAbsent: true })
     this.#storedBytes += this.#size + tail.length
+    this.#written.push(this.#reference())
     this.#number += 1
     this.#bytes = []
     this.#pieces = []

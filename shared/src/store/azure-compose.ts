@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { BlobSASPermissions, SASProtocol, StorageSharedKeyCredential } from '@azure/storage-blob'
-import type { BlockBlobClient, ContainerClient } from '@azure/storage-blob'
+import type { BlobClient, BlockBlobClient, ContainerClient } from '@azure/storage-blob'
 import { StrataError } from '../errors.ts'
 import { copiesInFlightMax, copyGapBytesMax, copyGrantLifeMs, copyRangeBytesMax, copyRangesMax } from '../limits.ts'
 import { atOnce } from './at-once.ts'
@@ -25,6 +25,8 @@ export interface AzureComposePlace {
   readonly nowMs: () => number
   readonly request: StoreRequester
   readonly head: (name: string) => Promise<ObjectInfo | undefined>
+  /** The version that is copied. */
+  readonly blobOf: (name: string) => Promise<BlobClient>
 }
 
 interface CopiedBlock {
@@ -62,9 +64,9 @@ export class AzureComposer {
   async #copy(blob: BlockBlobClient, name: string, { id, range }: CopiedBlock): Promise<void> {
     const { description, request, head } = this.#place
     const { source, offset, length } = range
+    const url = await this.#readableUrl(source)
     try {
       await request('copy', `copying from ${source} to ${name}`, undefined, async (signal) => {
-        const url = await this.#readableUrl(source)
         try {
           await blob.stageBlockFromURL(id, url, offset, length, { abortSignal: signal })
         } catch (error) {
@@ -78,8 +80,8 @@ export class AzureComposer {
 
   /** The server reads the source as a stranger would; a SAS token of ours is in all our URLs. */
   async #readableUrl(name: string): Promise<string> {
-    const { container, keyPrefix, nowMs } = this.#place
-    const blob = container.getBlobClient(keyPrefix + name)
+    const { container, blobOf, nowMs } = this.#place
+    const blob = await blobOf(name)
     if (!(container.credential instanceof StorageSharedKeyCredential)) return blob.url
     return await blob.generateSasUrl({
       permissions: BlobSASPermissions.parse('r'),

@@ -1,14 +1,17 @@
 import { RestError } from '@azure/storage-blob'
-import type { BlobDownloadResponseParsed, ContainerClient } from '@azure/storage-blob'
+import type { BlobClient, BlobDownloadResponseParsed, ContainerClient } from '@azure/storage-blob'
 import type { Clock } from '../clock.ts'
-import { StrataError } from '../errors.ts'
+import { hasCode, StrataError } from '../errors.ts'
 import { storeRequestTimeoutMs } from '../limits.ts'
 import { azureContainerClient } from './azure-client.ts'
 import { AzureComposer, azureCopying } from './azure-compose.ts'
 import { azureFailureOf, isBlobMissing, isBrokenOff } from './azure-errors.ts'
 import { AzureListing, objectInfo } from './azure-list.ts'
+import { AzureLocks, azureLockOptions } from './azure-locks.ts'
+import { AzureVersionListing } from './azure-version-listing.ts'
 import { checkCompose } from './copy-rules.ts'
 import type { Environment } from './environment.ts'
+import { FirstVersions } from './first-versions.ts'
 import { receiveObject } from './http-download.ts'
 import { brokenBodyError, httpError } from './http-errors.ts'
 import { RequestGate, httpAgents, uploadStream, withIdleLimit } from './http-transfer.ts'
@@ -19,7 +22,9 @@ import type {
   ByteRange,
   CopyRange,
   ListOptions,
+  Lockability,
   ObjectInfo,
+  ObjectLock,
   ObjectStore,
   PutOptions,
   WholeObject,
@@ -28,7 +33,7 @@ import { checkTags } from './object-tags.ts'
 import type { ObjectTags } from './object-tags.ts'
 import { StoreClock } from './store-clock.ts'
 import { observed } from './store-requests.ts'
-import type { StoreObserver, StoreRequestKind } from './store-requests.ts'
+import type { StoreObserver, StoreRequestKind, StoreRequester } from './store-requests.ts'
 import type { AzureLocation } from './store-url.ts'
 
 /**
@@ -43,6 +48,8 @@ export interface AzureStoreOptions {
   readonly requestTimeoutMs?: number | undefined
   /** `delete` takes the snapshots of an object along; else an object that has some is not deleted. */
   readonly deletesSnapshots?: boolean | undefined
+  /** In a container that locks, names mean the versions that format/history.ts says. Else always the newest. */
+  readonly heedsHistory?: boolean | undefined
 }
 
 /**
@@ -62,6 +69,9 @@ class AzureStore implements ObjectStore {
   readonly #prefix: string
   readonly #listing: AzureListing
   readonly #composer: AzureComposer
+  readonly #locks: AzureLocks
+  readonly #first: FirstVersions
+  readonly #heedsHistory: boolean
   readonly #gate = new RequestGate()
   readonly #clock: Clock
   readonly #storeClock: StoreClock
@@ -81,14 +91,22 @@ class AzureStore implements ObjectStore {
       description: this.description,
       request: async (doing, send) => await this.#request('list', doing, undefined, send),
     })
-    this.#composer = new AzureComposer({
+    const request: StoreRequester = async (...parts) => await this.#request(...parts)
+    const place = {
       container: this.#container,
       keyPrefix: location.prefix,
       description: this.description,
+      request,
+    }
+    this.#composer = new AzureComposer({
+      ...place,
       nowMs: () => options.clock.nowMs(),
-      request: async (kind, doing, bytes, send) => await this.#request(kind, doing, bytes, send),
       head: async (name) => await this.head(name),
+      blobOf: async (name) => await this.#blob(name),
     })
+    this.#locks = new AzureLocks(place)
+    this.#first = new FirstVersions(new AzureVersionListing(place), this.description)
+    this.#heedsHistory = options.heedsHistory ?? false
     this.#clock = options.clock
     this.#storeClock = new StoreClock(options.clock)
     this.#onRequest = options.onRequest
@@ -99,7 +117,7 @@ class AzureStore implements ObjectStore {
   async put(name: string, parts: readonly Uint8Array[], options: PutOptions = {}): Promise<void> {
     checkObjectName(name)
     const bytes = byteCount(parts)
-    await this.#request(
+    const version = await this.#request(
       'put',
       `writing ${name}`,
       () => ({ sent: bytes }),
@@ -109,8 +127,10 @@ class AzureStore implements ObjectStore {
           const answer = await blob.upload(() => uploadStream(parts, progress), bytes, {
             abortSignal: signal,
             ...(options.ifAbsent === true ? { conditions: { ifNoneMatch: '*' } } : {}),
+            ...azureLockOptions(options.lock),
           })
           this.#observeDate(answer.date)
+          return answer.versionId
         } catch (error) {
           const { status, code } = azureFailureOf(error)
           const exists = code === 'BlobAlreadyExists' || status === 412
@@ -118,6 +138,8 @@ class AzureStore implements ObjectStore {
         }
       },
     )
+    if (options.ifAbsent !== true || !(await this.#hasHistory())) return
+    if (!(await this.#first.hasCreated(name, version))) throw existsError(this.description, name)
   }
 
   async compose(name: string, ranges: readonly CopyRange[], parts: readonly Uint8Array[]): Promise<void> {
@@ -130,8 +152,9 @@ class AzureStore implements ObjectStore {
     checkObjectName(name)
     const wanted = wantedFrom(part)
     const received = (bytes: Uint8Array): { received: number } => ({ received: bytes.byteLength })
+    const blob = await this.#blob(name)
     return await this.#request('get', `reading ${name}`, received, async (signal, progress) => {
-      const answer = await this.#startGet(name, wanted.range, signal)
+      const answer = await this.#startGet(name, blob, wanted.range, signal)
       progress()
       const { contentRange, contentLength } = answer
       const body = answer.readableStreamBody as (AsyncIterable<Uint8Array> & { destroy(): void }) | undefined
@@ -145,8 +168,14 @@ class AzureStore implements ObjectStore {
 
   async head(name: string): Promise<ObjectInfo | undefined> {
     checkObjectName(name)
+    let blob: BlobClient
+    try {
+      blob = await this.#blob(name)
+    } catch (error) {
+      if (hasCode(error, 'E_OBJECT_MISSING')) return undefined
+      throw error
+    }
     return await this.#request('head', `looking at ${name}`, undefined, async (signal) => {
-      const blob = this.#container.getBlobClient(this.#prefix + name)
       try {
         const answer = await blob.getProperties({ abortSignal: signal })
         this.#observeDate(answer.date)
@@ -162,20 +191,22 @@ class AzureStore implements ObjectStore {
     const startAfter = options.startAfter ?? ''
     checkListPrefix(prefix)
     checkListPrefix(startAfter)
-    yield* this.#listing.objects(prefix, startAfter)
+    const kept = (await this.#hasHistory()) ? this.#first.objects(prefix, startAfter) : undefined
+    yield* kept ?? this.#listing.objects(prefix, startAfter)
   }
 
   async *listDirectories(prefix: string, options: ListOptions = {}): AsyncIterable<string> {
     const startAfter = options.startAfter ?? ''
     checkDirectory(prefix)
     checkListPrefix(startAfter)
-    yield* this.#listing.directories(prefix, startAfter)
+    const kept = (await this.#hasHistory()) ? this.#first.directories(prefix, startAfter) : undefined
+    yield* kept ?? this.#listing.directories(prefix, startAfter)
   }
 
   async setTags(name: string, tags: ObjectTags): Promise<void> {
     checkObjectName(name)
     checkTags(tags)
-    const blob = this.#container.getBlobClient(this.#prefix + name)
+    const blob = await this.#blob(name)
     await this.#tagging(name, async (abortSignal) => {
       await blob.setTags({ ...tags }, { abortSignal })
     })
@@ -183,7 +214,7 @@ class AzureStore implements ObjectStore {
 
   async tags(name: string): Promise<ObjectTags> {
     checkObjectName(name)
-    const blob = this.#container.getBlobClient(this.#prefix + name)
+    const blob = await this.#blob(name)
     return await this.#tagging(name, async (abortSignal) => (await blob.getTags({ abortSignal })).tags)
   }
 
@@ -197,8 +228,29 @@ class AzureStore implements ObjectStore {
     })
   }
 
+  async lockability(): Promise<Lockability> {
+    return await this.#locks.lockability()
+  }
+
+  async lock(name: string, lock: ObjectLock): Promise<void> {
+    checkObjectName(name)
+    await this.#locks.set(name, await this.#blob(name), lock)
+  }
+
+  async lockOf(name: string): Promise<ObjectLock | undefined> {
+    checkObjectName(name)
+    if (!(await this.#locks.lockability()).canLock) return undefined
+    return await this.#locks.get(name, await this.#blob(name))
+  }
+
+  async setLegalHold(name: string, on: boolean): Promise<void> {
+    checkObjectName(name)
+    await this.#locks.hold(name, await this.#blob(name), on)
+  }
+
   async delete(name: string): Promise<void> {
     checkObjectName(name)
+    this.#first.forget(name)
     await this.#request('delete', `deleting ${name}`, undefined, async (signal) => {
       try {
         await this.#container.deleteBlob(this.#prefix + name, {
@@ -246,12 +298,23 @@ class AzureStore implements ObjectStore {
     }
   }
 
+  async #hasHistory(): Promise<boolean> {
+    return this.#heedsHistory && (await this.#locks.lockability()).canLock
+  }
+
+  /** The version that counts. */
+  async #blob(name: string): Promise<BlobClient> {
+    const version = (await this.#hasHistory()) ? await this.#first.versionOf(name) : undefined
+    const blob = this.#container.getBlobClient(this.#prefix + name)
+    return version === undefined ? blob : blob.withVersion(version)
+  }
+
   async #startGet(
     name: string,
+    blob: BlobClient,
     range: ByteRange | undefined,
     signal: AbortSignal,
   ): Promise<BlobDownloadResponseParsed> {
-    const blob = this.#container.getBlobClient(this.#prefix + name)
     try {
       const answer = await blob.download(range?.offset, range?.length, { abortSignal: signal, maxRetryRequests: 0 })
       this.#observeDate(answer.date)

@@ -2,7 +2,7 @@ import { realpath, stat, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Clock, RandomBytes } from '../clock.ts'
-import { StrataError } from '../errors.ts'
+import { invariant, StrataError } from '../errors.ts'
 import { cachedBytesMax } from '../limits.ts'
 import { dropCache } from '../system/page-cache.ts'
 import { checkCompose } from './copy-rules.ts'
@@ -17,14 +17,16 @@ import { DirectoryPlace, missingStoreError } from './directory-place.ts'
 import type { OpenObject } from './directory-place.ts'
 import { DirectoryTags } from './directory-tags.ts'
 import { DirectoryWriter, isDirectory, removeIfThere } from './directory-writer.ts'
-import { byteCount, tooLongError, truncatedError, wantedFrom } from './object-errors.ts'
+import { byteCount, noLockError, tooLongError, truncatedError, wantedFrom } from './object-errors.ts'
 import type { Wanted } from './object-errors.ts'
 import { checkDirectory, checkListPrefix, checkObjectName } from './object-names.ts'
 import type {
   ByteRange,
   CopyRange,
   ListOptions,
+  Lockability,
   ObjectInfo,
+  ObjectLock,
   ObjectStore,
   PutOptions,
   TaggedObject,
@@ -98,6 +100,7 @@ class DirectoryStore implements ObjectStore {
 
   async put(name: string, parts: readonly Uint8Array[], options: PutOptions = {}): Promise<void> {
     checkObjectName(name)
+    invariant(options.lock === undefined, 'what is put with a lock is put where it can be locked')
     const request = async (): Promise<void> => {
       const isNew = options.ifAbsent === true
       await this.#writer.write(name, contentOf(parts), isNew)
@@ -204,6 +207,23 @@ class DirectoryStore implements ObjectStore {
     }
   }
 
+  async lockability(): Promise<Lockability> {
+    return await Promise.resolve({ canLock: false, why: noLocks })
+  }
+
+  async lock(): Promise<void> {
+    await Promise.reject(noLockError(this.description, noLocks))
+  }
+
+  async lockOf(name: string): Promise<ObjectLock | undefined> {
+    checkObjectName(name)
+    return await Promise.resolve<ObjectLock | undefined>(undefined)
+  }
+
+  async setLegalHold(): Promise<void> {
+    await Promise.reject(noLockError(this.description, noLocks))
+  }
+
   async delete(name: string): Promise<void> {
     checkObjectName(name)
     await this.#run('delete', `deleting ${name}`, directoryWriteError, async () => {
@@ -279,6 +299,8 @@ class DirectoryStore implements ObjectStore {
     return bytes
   }
 }
+
+const noLocks = 'whoever may write in a directory may delete there'
 
 function notADirectoryError(description: string, cause?: unknown): StrataError {
   return new StrataError('E_STORE_MISSING', `${description} is not a directory`, { cause })

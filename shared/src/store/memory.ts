@@ -1,11 +1,15 @@
 import type { Clock } from '../clock.ts'
+import { invariant } from '../errors.ts'
+import { historyOf } from '../format/history.ts'
 import { listPageObjectsMax } from '../limits.ts'
 import { checkCompose, freeCopying } from './copy-rules.ts'
+import { Shelf, type Held } from './memory-shelf.ts'
 import {
   byteCount,
   existsError,
   missingError,
   nestedNameError,
+  noLockError,
   tooLongError,
   truncatedError,
   wantedFrom,
@@ -15,7 +19,9 @@ import type {
   ByteRange,
   CopyRange,
   ListOptions,
+  Lockability,
   ObjectInfo,
+  ObjectLock,
   ObjectStore,
   PutOptions,
   TaggedObject,
@@ -26,16 +32,11 @@ import type { ObjectTags } from './object-tags.ts'
 import { observed } from './store-requests.ts'
 import type { StoreObserver } from './store-requests.ts'
 
-interface Held {
-  readonly bytes: Uint8Array<ArrayBuffer>
-  readonly modifiedMs: number
-  /** Left out: it has none. */
-  readonly tagged?: { readonly tags: ObjectTags; readonly taggedMs: number }
-}
-
 export interface MemoryStoreOptions {
   readonly clock: Clock
   readonly onRequest?: StoreObserver | undefined
+  /** It keeps versions, and can lock them. */
+  readonly locks?: boolean
 }
 
 /** Keeps objects in this process: for tests, and as the model that the other stores are compared with. */
@@ -44,21 +45,25 @@ export class MemoryStore implements ObjectStore {
   readonly copying = freeCopying
   readonly #clock: Clock
   readonly #onRequest: StoreObserver | undefined
-  readonly #objects = new Map<string, Held>()
+  readonly #locks: boolean
+  readonly #objects = new Map<string, Shelf>()
   /** How many objects lie below each directory. */
   readonly #directories = new Map<string, number>()
 
   constructor(options: MemoryStoreOptions) {
     this.#clock = options.clock
     this.#onRequest = options.onRequest
+    this.#locks = options.locks ?? false
   }
 
   async put(name: string, parts: readonly Uint8Array[], options: PutOptions = {}): Promise<void> {
     checkObjectName(name)
     const request = async (): Promise<number> => {
       await Promise.resolve()
-      if (options.ifAbsent === true && this.#objects.has(name)) throw existsError(this.description, name)
-      this.#keep(name, joined(parts))
+      const isFree = this.#objects.get(name)?.isFree ?? true
+      if (options.ifAbsent === true && !isFree) throw existsError(this.description, name)
+      invariant(options.lock === undefined || this.#locks, 'what is put with a lock is put where it can be locked')
+      this.#keep(name, joined(parts), options.lock)
       return byteCount(parts)
     }
     await observed(this.#onRequest, 'put', request, (sent) => ({ sent }))
@@ -105,7 +110,7 @@ export class MemoryStore implements ObjectStore {
     checkListPrefix(prefix)
     checkListPrefix(startAfter)
     const wanted = (name: string): boolean => name.startsWith(prefix) && name > startAfter
-    const names = [...this.#objects.keys()].filter(wanted).sort(compareNames)
+    const names = [...this.#listedNames()].filter(wanted).sort(compareNames)
     for await (const page of this.#pages(names, (name) => this.#info(name))) {
       for (const info of page) if (info !== undefined) yield info
     }
@@ -116,7 +121,7 @@ export class MemoryStore implements ObjectStore {
     checkDirectory(prefix)
     checkListPrefix(startAfter)
     const directories = new Set<string>()
-    for (const name of this.#objects.keys()) {
+    for (const name of this.#listedNames()) {
       const directory = name.startsWith(prefix) ? directoryBelow(prefix, name) : undefined
       if (directory !== undefined && directory > startAfter) directories.add(directory)
     }
@@ -141,8 +146,7 @@ export class MemoryStore implements ObjectStore {
     checkTags(tags)
     await observed(this.#onRequest, 'tag', async () => {
       await Promise.resolve()
-      const held = this.#held(name)
-      this.#objects.set(name, { ...held, tagged: { tags: { ...tags }, taggedMs: this.#clock.nowMs() } })
+      this.#change(name, { tagged: { tags: { ...tags }, taggedMs: this.#clock.nowMs() } })
     })
   }
 
@@ -160,17 +164,58 @@ export class MemoryStore implements ObjectStore {
   async *#withTag(key: string, value: string, startAfter: string): AsyncGenerator<TaggedObject> {
     checkTags({ [key]: value })
     for await (const { name } of this.list('', { startAfter })) {
-      const tagged = this.#objects.get(name)?.tagged
+      const tagged = this.#objects.get(name)?.held?.tagged
       if (tagged?.tags[key] === value) yield { name, taggedMs: tagged.taggedMs }
     }
+  }
+
+  async lockability(): Promise<Lockability> {
+    return await Promise.resolve(this.#locks ? { canLock: true } : { canLock: false, why: noLocks })
+  }
+
+  async lock(name: string, lock: ObjectLock): Promise<void> {
+    await this.#locking(name, () => {
+      this.#requireLocks()
+      const known = this.#held(name).lock
+      invariant(known === undefined || known.untilMs <= lock.untilMs, 'a lock is never shortened')
+      this.#change(name, { lock })
+    })
+  }
+
+  async lockOf(name: string): Promise<ObjectLock | undefined> {
+    return await this.#locking(name, () => this.#held(name).lock)
+  }
+
+  async setLegalHold(name: string, on: boolean): Promise<void> {
+    await this.#locking(name, () => {
+      this.#requireLocks()
+      this.#change(name, { legalHold: on })
+    })
+  }
+
+  async #locking<Result>(name: string, work: () => Result): Promise<Result> {
+    checkObjectName(name)
+    return await observed(this.#onRequest, 'lock', async () => {
+      await Promise.resolve()
+      return work()
+    })
   }
 
   async delete(name: string): Promise<void> {
     checkObjectName(name)
     await observed(this.#onRequest, 'delete', async () => {
       await Promise.resolve()
-      if (this.#objects.delete(name)) this.#countInDirectories(name, -1)
+      const shelf = this.#objects.get(name)
+      if (shelf?.keepsVersions === false) this.#remove(name)
+      else shelf?.delete()
     })
+  }
+
+  /** What whoever holds all credentials can do to an object: everything goes that no lock holds. */
+  deleteVersions(name: string): void {
+    const shelf = this.#objects.get(name)
+    shelf?.deleteVersions(this.#clock.nowMs())
+    if (shelf?.isFree === true) this.#remove(name)
   }
 
   async now(): Promise<number> {
@@ -182,15 +227,28 @@ export class MemoryStore implements ObjectStore {
   }
 
   #info(name: string): ObjectInfo | undefined {
-    const held = this.#objects.get(name)
+    const held = this.#objects.get(name)?.held
     if (held === undefined) return undefined
     return { name, sizeBytes: held.bytes.byteLength, modifiedMs: held.modifiedMs }
   }
 
   #held(name: string): Held {
-    const held = this.#objects.get(name)
+    const held = this.#objects.get(name)?.held
     if (held === undefined) throw missingError(this.description, name)
     return held
+  }
+
+  #change(name: string, change: Partial<Held>): void {
+    const held = this.#held(name)
+    this.#objects.get(name)?.change(held, change)
+  }
+
+  *#listedNames(): Generator<string> {
+    for (const [name, { listed }] of this.#objects) if (listed !== undefined) yield name
+  }
+
+  #requireLocks(): void {
+    if (!this.#locks) throw noLockError(this.description, noLocks)
   }
 
   #rangeOf(name: string, range: ByteRange): Uint8Array<ArrayBuffer> {
@@ -200,10 +258,19 @@ export class MemoryStore implements ObjectStore {
     return bytes.slice(range.offset, end)
   }
 
-  #keep(name: string, bytes: Uint8Array<ArrayBuffer>): void {
+  #keep(name: string, bytes: Uint8Array<ArrayBuffer>, lock?: ObjectLock): void {
     this.#checkNoDirectory(name)
-    if (!this.#objects.has(name)) this.#countInDirectories(name, 1)
-    this.#objects.set(name, { bytes, modifiedMs: this.#clock.nowMs() })
+    let shelf = this.#objects.get(name)
+    if (shelf === undefined) {
+      this.#countInDirectories(name, 1)
+      shelf = new Shelf(this.#locks ? historyOf(name) : undefined)
+      this.#objects.set(name, shelf)
+    }
+    shelf.put({ bytes, modifiedMs: this.#clock.nowMs(), lock })
+  }
+
+  #remove(name: string): void {
+    if (this.#objects.delete(name)) this.#countInDirectories(name, -1)
   }
 
   /** Refuses, as a file system would, a name that is another object's directory, or that has an object as its own. */
@@ -222,6 +289,8 @@ export class MemoryStore implements ObjectStore {
     }
   }
 }
+
+const noLocks = 'this store keeps no versions'
 
 function* directoriesOf(name: string): Generator<string> {
   for (let slash = name.indexOf('/'); slash !== -1; slash = name.indexOf('/', slash + 1)) yield name.slice(0, slash)

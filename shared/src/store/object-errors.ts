@@ -70,6 +70,11 @@ export function nestedNameError(inner: string, outer: string, cause?: unknown): 
   )
 }
 
+/** @param why in words, as `lockability` has it */
+export function noLockError(where: string, why: string): StrataError {
+  return new StrataError('E_STORE_NO_LOCK', `nothing can be locked in ${where}: ${why}`)
+}
+
 export function byteCount(parts: readonly Uint8Array[]): number {
   let bytes = 0
   for (const part of parts) bytes += part.byteLength

@@ -26,6 +26,11 @@ import type { ObjectTags } from './object-tags.ts'
  * lost. That is harmless for a plain put, a compose, tags and a delete. A repeated put with `ifAbsent` may meet its own object; the retry
  * decorator then compares the bytes and counts equal ones as success. So what is put with `ifAbsent` must name its
  * writer (a session id, a random number), or two writers of equal bytes could both believe that they were first.
+ *
+ * **Stores that can lock** (`lockability`) keep every version of an object, and whoever holds all credentials can put newer
+ * ones above it, and delete markers. There the name decides which version counts (format/history.ts): the first one for
+ * all that is written once. For `kept` names a delete therefore changes nothing that is seen, and what was created if
+ * absent is not created again after a delete. A lock holds the version that counts.
  */
 export interface ObjectStore {
   /** For messages: a URL without credentials. */
@@ -86,6 +91,21 @@ export interface ObjectStore {
    */
   readonly listTagged: ((key: string, value: string, options?: ListOptions) => AsyncIterable<TaggedObject>) | undefined
 
+  /** Whether this store can lock what is put here, or why not. At most one request, as long as the store is open. */
+  lockability(): Promise<Lockability>
+
+  /**
+   * From now on nobody can delete or change the object until then. A lock is never shortened: one that ends later, or is
+   * stricter, is a bug of the caller's, and the store may refuse it (E_STORE_DENIED). Missing: E_OBJECT_MISSING.
+   */
+  lock(name: string, lock: ObjectLock): Promise<void>
+
+  /** undefined: it has none. Missing: E_OBJECT_MISSING. */
+  lockOf(name: string): Promise<ObjectLock | undefined>
+
+  /** Beside its lock, and without an end: the object stays until the hold is taken away. Missing: E_OBJECT_MISSING. */
+  setLegalHold(name: string, on: boolean): Promise<void>
+
   /** Removes an object; removing what is not there is no error. */
   delete(name: string): Promise<void>
 
@@ -98,7 +118,26 @@ export interface ObjectStore {
 
 export interface PutOptions {
   readonly ifAbsent?: boolean
+  /** In the same step. In a store that cannot lock it is a bug. */
+  readonly lock?: ObjectLock | undefined
 }
+
+/**
+ * `governance`: who has a permission of its own for it may shorten or remove the lock. `compliance`: nobody can, until it
+ * ends.
+ */
+export type LockMode = 'governance' | 'compliance'
+
+export interface ObjectLock {
+  readonly mode: LockMode
+  /** By the store's clock, in ms since 1970. */
+  readonly untilMs: number
+}
+
+export type Lockability =
+  | { readonly canLock: true }
+  /** `why`: in words, with what is missing. */
+  | { readonly canLock: false; readonly why: string }
 
 export interface ByteRange {
   readonly offset: number

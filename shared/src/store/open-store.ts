@@ -52,11 +52,11 @@ async function openLocation(location: StoreLocation, options: OpenStoreOptions):
       return await openDirectoryStore(location.path, options)
     case 's3': {
       const { openS3Store } = await import('./s3.ts')
-      return openS3Store(location, options)
+      return openS3Store(location, { ...options, heedsHistory: true })
     }
     case 'azure': {
       const { openAzureStore } = await import('./azure.ts')
-      return openAzureStore(location, options)
+      return openAzureStore(location, { ...options, heedsHistory: true })
     }
   }
 }

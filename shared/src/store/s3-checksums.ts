@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { crc32 } from 'node:zlib'
 import { uploadStream } from './http-transfer.ts'
@@ -8,6 +9,7 @@ export interface S3Body {
   readonly Body: Readable
   readonly ContentLength: number
   readonly ChecksumCRC32?: string
+  readonly ContentMD5?: string
 }
 
 /** What is uploaded as an object, or as a part of one. */
@@ -17,6 +19,17 @@ export function s3Body(parts: readonly Uint8Array[], checksums: S3Location['chec
     ContentLength: byteCount(parts),
     ...(checksums === 'when_supported' ? { ChecksumCRC32: checksumOf(parts) } : {}),
   }
+}
+
+/** What is put with a lock must have a checksum of some kind: the one that every server knows. */
+export function lockedBodyChecksum(
+  parts: readonly Uint8Array[],
+  checksums: S3Location['checksums'],
+): Pick<S3Body, 'ContentMD5'> {
+  if (checksums === 'when_supported') return {}
+  const hash = createHash('md5')
+  for (const part of parts) hash.update(part)
+  return { ContentMD5: hash.digest('base64') }
 }
 
 /** Given beforehand, so that the SDK neither copies the body nor sends it in signed chunks, which many servers lack. */

@@ -32,6 +32,8 @@ export interface S3ComposePlace {
   readonly checksums: S3Location['checksums']
   readonly request: StoreRequester
   readonly head: (name: string) => Promise<ObjectInfo | undefined>
+  /** Which one is copied; undefined: the newest. */
+  readonly versionOf: (name: string) => Promise<string | undefined>
 }
 
 /** An object in the making: nobody sees it before it is completed. */
@@ -86,12 +88,13 @@ export class S3Composer {
   }
 
   async #copy({ name, id }: Upload, number: number, range: CopyRange): Promise<CompletedPart> {
-    const { client, description, request, head } = this.#place
+    const { client, description, request, head, versionOf } = this.#place
     const { source, offset, length } = range
+    const version = await versionOf(source)
     const command = new UploadPartCopyCommand({
       ...id,
       PartNumber: number,
-      CopySource: this.#copySource(source),
+      CopySource: this.#copySource(source) + (version === undefined ? '' : `?versionId=${encodeURIComponent(version)}`),
       CopySourceRange: `bytes=${String(offset)}-${String(offset + length - 1)}`,
     })
     const copy = async (signal: AbortSignal): Promise<CompletedPart> => {
@@ -143,7 +146,7 @@ export class S3Composer {
   #copyError(error: unknown, range: CopyRange): unknown {
     const { description } = this.#place
     const { status, code } = s3FailureOf(error)
-    if (code === 'NoSuchKey') return missingError(description, range.source)
+    if (code === 'NoSuchKey' || code === 'NoSuchVersion') return missingError(description, range.source)
     return status === 416 ? truncatedError(description, range.source, range) : this.#orNoCopy(error)
   }
 

@@ -91,7 +91,7 @@ export class S3Listing {
   #infosOf(page: Page): ObjectInfo[] {
     const infos: ObjectInfo[] = []
     for (const { Key, Size, LastModified } of page.Contents ?? []) {
-      const name = this.#nameOf(Key)
+      const name = storeNameOf(Key, this.#parts.keyPrefix)
       if (name !== undefined && isObjectName(name)) infos.push(objectInfo(name, Size, LastModified))
     }
     return infos
@@ -100,22 +100,24 @@ export class S3Listing {
   #directoriesOf(page: Page): { name: string }[] {
     const directories: { name: string }[] = []
     for (const { Prefix } of page.CommonPrefixes ?? []) {
-      const name = this.#nameOf(Prefix)
+      const name = storeNameOf(Prefix, this.#parts.keyPrefix)
       if (name !== undefined && isDirectoryName(name)) directories.push({ name })
     }
     return directories
   }
 
-  /** undefined for what is none of this store's. */
-  #nameOf(key: string | undefined): string | undefined {
-    const { keyPrefix } = this.#parts
-    const decoded = decodeKey(key ?? '')
-    return decoded?.startsWith(keyPrefix) === true ? decoded.slice(keyPrefix.length) : undefined
-  }
-
   #protocolError(what: string): StrataError {
     return new StrataError('E_STORE_PROTOCOL', `${what} (${this.#parts.description})`)
   }
+}
+
+/**
+ * The name of a key as a listing has it; undefined for what is none of this store's. Not every server encodes everything
+ * that it was asked to.
+ */
+export function storeNameOf(key: string | undefined, keyPrefix: string): string | undefined {
+  const decoded = [decodeKey(key ?? ''), key].find((one) => one?.startsWith(keyPrefix) === true)
+  return decoded?.slice(keyPrefix.length)
 }
 
 export function objectInfo(name: string, sizeBytes: number | undefined, modified: Date | undefined): ObjectInfo {

@@ -21,9 +21,9 @@ export class S3Tags {
     this.#place = place
   }
 
-  async set(name: string, tags: ObjectTags): Promise<void> {
+  async set(name: string, version: string | undefined, tags: ObjectTags): Promise<void> {
     const { client } = this.#place
-    const object = this.#object(name)
+    const object = this.#object(name, version)
     const TagSet = Object.entries(tags).map(([Key, Value]) => ({ Key, Value }))
     await this.#request(`tagging ${name}`, name, async (abortSignal) => {
       // Not every server takes an empty set.
@@ -32,8 +32,8 @@ export class S3Tags {
     })
   }
 
-  async get(name: string): Promise<ObjectTags> {
-    const command = new GetObjectTaggingCommand(this.#object(name))
+  async get(name: string, version: string | undefined): Promise<ObjectTags> {
+    const command = new GetObjectTaggingCommand(this.#object(name, version))
     return await this.#request(`reading the tags of ${name}`, name, async (abortSignal) => {
       const { TagSet = [] } = await this.#place.client.send(command, { abortSignal })
       return Object.fromEntries(TagSet.map(({ Key = '', Value = '' }) => [Key, Value]))
@@ -45,12 +45,14 @@ export class S3Tags {
       try {
         return await send(signal)
       } catch (error) {
-        throw s3FailureOf(error).code === 'NoSuchKey' ? missingError(this.#place.description, name) : error
+        const isMissing = ['NoSuchKey', 'NoSuchVersion'].includes(s3FailureOf(error).code ?? '')
+        throw isMissing ? missingError(this.#place.description, name) : error
       }
     })
   }
 
-  #object(name: string): { Bucket: string; Key: string } {
-    return { Bucket: this.#place.bucket, Key: this.#place.keyPrefix + name }
+  #object(name: string, version: string | undefined): { Bucket: string; Key: string; VersionId?: string } {
+    const { bucket, keyPrefix } = this.#place
+    return { Bucket: bucket, Key: keyPrefix + name, ...(version === undefined ? {} : { VersionId: version }) }
   }
 }

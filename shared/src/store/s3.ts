@@ -8,10 +8,11 @@ import {
 } from '@aws-sdk/client-s3'
 import type { GetObjectCommandOutput } from '@aws-sdk/client-s3'
 import type { Clock } from '../clock.ts'
-import { StrataError } from '../errors.ts'
+import { hasCode, StrataError } from '../errors.ts'
 import { storeRequestTimeoutMs } from '../limits.ts'
 import { checkCompose } from './copy-rules.ts'
 import type { Environment } from './environment.ts'
+import { FirstVersions } from './first-versions.ts'
 import { receiveObject } from './http-download.ts'
 import { RequestGate, withIdleLimit } from './http-transfer.ts'
 import { byteCount, existsError, missingError, truncatedError, wantedFrom } from './object-errors.ts'
@@ -20,20 +21,24 @@ import type {
   ByteRange,
   CopyRange,
   ListOptions,
+  Lockability,
   ObjectInfo,
+  ObjectLock,
   ObjectStore,
   PutOptions,
   WholeObject,
 } from './object-store.ts'
 import { checkTags } from './object-tags.ts'
 import type { ObjectTags } from './object-tags.ts'
-import { s3Body, sha256Of } from './s3-checksums.ts'
+import { lockedBodyChecksum, s3Body, sha256Of } from './s3-checksums.ts'
 import { s3ClientConfig } from './s3-client.ts'
 import { S3Clock } from './s3-clock.ts'
 import { S3Composer, s3Copying } from './s3-compose.ts'
 import { s3Error, s3FailureOf } from './s3-errors.ts'
 import { S3Listing, objectInfo } from './s3-list.ts'
+import { orNotPermitted, S3Locks, s3LockMembers } from './s3-locks.ts'
 import { S3Tags } from './s3-tags.ts'
+import { S3VersionListing } from './s3-version-listing.ts'
 import { observed } from './store-requests.ts'
 import type { StoreObserver, StoreRequestKind, StoreRequester } from './store-requests.ts'
 import type { S3Location } from './store-url.ts'
@@ -43,7 +48,8 @@ import type { S3Location } from './store-url.ts'
  *
  * The SDK tries nothing twice (`maxAttempts: 1`): after a lost answer its own second conditional put would meet the
  * first one's object and report a conflict that is none. Every method here is one request (but `head` of a missing
- * object, which may ask once whether the bucket is there, and `compose`).
+ * object, which may ask once whether the bucket is there, and `compose`). In a bucket that locks it may be one more, for
+ * the version that counts (first-versions.ts).
  */
 export interface S3StoreOptions {
   readonly env: Environment
@@ -53,6 +59,8 @@ export interface S3StoreOptions {
   readonly requestTimeoutMs?: number | undefined
   /** `head` gives the SHA-256 of objects that were put with one, where the store keeps it. */
   readonly headSha256?: boolean | undefined
+  /** In a bucket that locks, names mean the versions that format/history.ts says. Else always the newest. */
+  readonly heedsHistory?: boolean | undefined
 }
 
 /** No request is made. Without keys in `env` the SDK looks where it always does: profiles, instance roles. */
@@ -70,6 +78,9 @@ class S3Store implements ObjectStore {
   readonly #listing: S3Listing
   readonly #composer: S3Composer
   readonly #tags: S3Tags
+  readonly #locks: S3Locks
+  readonly #first: FirstVersions
+  readonly #heedsHistory: boolean
   readonly #checksums: S3Location['checksums']
   readonly #gate = new RequestGate()
   readonly #clock: S3Clock
@@ -98,8 +109,17 @@ class S3Store implements ObjectStore {
     this.#checksums = location.checksums
     const { checksums } = location
     const request: StoreRequester = async (...parts) => await this.#request(...parts)
-    this.#composer = new S3Composer({ ...place, checksums, request, head: async (name) => await this.head(name) })
+    this.#composer = new S3Composer({
+      ...place,
+      checksums,
+      request,
+      head: async (name) => await this.head(name),
+      versionOf: async (name) => await this.#versionOf(name),
+    })
     this.#tags = new S3Tags({ ...place, request })
+    this.#locks = new S3Locks({ ...place, request })
+    this.#first = new FirstVersions(new S3VersionListing({ ...place, request }), this.description)
+    this.#heedsHistory = options.heedsHistory ?? false
     this.#clock = new S3Clock(this.#client, options.clock)
     this.#onRequest = options.onRequest
     this.#idleMs = options.requestTimeoutMs ?? storeRequestTimeoutMs
@@ -110,7 +130,7 @@ class S3Store implements ObjectStore {
     checkObjectName(name)
     const bytes = byteCount(parts)
     const doing = `writing ${name}`
-    await this.#request(
+    const version = await this.#request(
       'put',
       doing,
       () => ({ sent: bytes }),
@@ -119,14 +139,18 @@ class S3Store implements ObjectStore {
           ...this.#object(name),
           ...s3Body(parts, this.#checksums, progress),
           ...(options.ifAbsent === true ? { IfNoneMatch: '*' } : {}),
+          ...(options.lock === undefined ? {} : lockedBodyChecksum(parts, this.#checksums)),
+          ...s3LockMembers(options.lock),
         })
         try {
-          await this.#client.send(command, { abortSignal: signal })
+          return (await this.#client.send(command, { abortSignal: signal })).VersionId
         } catch (error) {
-          throw this.#putError(error, name, options.ifAbsent === true)
+          throw this.#putError(error, name, options)
         }
       },
     )
+    if (options.ifAbsent !== true || !(await this.#hasHistory())) return
+    if (!(await this.#first.hasCreated(name, version))) throw existsError(this.description, name)
   }
 
   async compose(name: string, ranges: readonly CopyRange[], parts: readonly Uint8Array[]): Promise<void> {
@@ -140,8 +164,9 @@ class S3Store implements ObjectStore {
     const wanted = wantedFrom(part)
     const doing = `reading ${name}`
     const received = (bytes: Uint8Array): { received: number } => ({ received: bytes.byteLength })
+    const version = await this.#versionOf(name)
     return await this.#request('get', doing, received, async (signal, progress) => {
-      const output = await this.#startGet(name, wanted.range, signal)
+      const output = await this.#startGet(name, version, wanted.range, signal)
       progress()
       const answer = {
         contentRange: output.ContentRange,
@@ -154,8 +179,15 @@ class S3Store implements ObjectStore {
 
   async head(name: string): Promise<ObjectInfo | undefined> {
     checkObjectName(name)
+    let version: string | undefined
+    try {
+      version = await this.#versionOf(name)
+    } catch (error) {
+      if (hasCode(error, 'E_OBJECT_MISSING')) return undefined
+      throw error
+    }
     const command = new HeadObjectCommand({
-      ...this.#object(name),
+      ...this.#object(name, version),
       ...(this.#headSha256 ? { ChecksumMode: 'ENABLED' } : {}),
     })
     const info = await this.#request('head', `looking at ${name}`, undefined, async (signal) => {
@@ -178,29 +210,52 @@ class S3Store implements ObjectStore {
     const startAfter = options.startAfter ?? ''
     checkListPrefix(prefix)
     checkListPrefix(startAfter)
-    yield* this.#listing.objects(prefix, startAfter)
+    const kept = (await this.#hasHistory()) ? this.#first.objects(prefix, startAfter) : undefined
+    yield* kept ?? this.#listing.objects(prefix, startAfter)
   }
 
   async *listDirectories(prefix: string, options: ListOptions = {}): AsyncIterable<string> {
     const startAfter = options.startAfter ?? ''
     checkDirectory(prefix)
     checkListPrefix(startAfter)
-    yield* this.#listing.directories(prefix, startAfter)
+    const kept = (await this.#hasHistory()) ? this.#first.directories(prefix, startAfter) : undefined
+    yield* kept ?? this.#listing.directories(prefix, startAfter)
   }
 
   async setTags(name: string, tags: ObjectTags): Promise<void> {
     checkObjectName(name)
     checkTags(tags)
-    await this.#tags.set(name, tags)
+    await this.#tags.set(name, await this.#versionOf(name), tags)
   }
 
   async tags(name: string): Promise<ObjectTags> {
     checkObjectName(name)
-    return await this.#tags.get(name)
+    return await this.#tags.get(name, await this.#versionOf(name))
+  }
+
+  async lockability(): Promise<Lockability> {
+    return await this.#locks.lockability()
+  }
+
+  async lock(name: string, lock: ObjectLock): Promise<void> {
+    checkObjectName(name)
+    await this.#locks.set(name, await this.#versionOf(name), lock)
+  }
+
+  async lockOf(name: string): Promise<ObjectLock | undefined> {
+    checkObjectName(name)
+    if (!(await this.#locks.lockability()).canLock) return undefined
+    return await this.#locks.get(name, await this.#versionOf(name))
+  }
+
+  async setLegalHold(name: string, on: boolean): Promise<void> {
+    checkObjectName(name)
+    await this.#locks.hold(name, await this.#versionOf(name), on)
   }
 
   async delete(name: string): Promise<void> {
     checkObjectName(name)
+    this.#first.forget(name)
     await this.#request('delete', `deleting ${name}`, undefined, async (signal) => {
       try {
         await this.#client.send(new DeleteObjectCommand(this.#object(name)), { abortSignal: signal })
@@ -241,13 +296,26 @@ class S3Store implements ObjectStore {
     }
   }
 
-  #object(name: string): { Bucket: string; Key: string } {
-    return { Bucket: this.#bucket, Key: this.#prefix + name }
+  #object(name: string, version?: string): { Bucket: string; Key: string; VersionId?: string } {
+    return { Bucket: this.#bucket, Key: this.#prefix + name, ...(version === undefined ? {} : { VersionId: version }) }
   }
 
-  #putError(error: unknown, name: string, ifAbsent: boolean): unknown {
+  async #hasHistory(): Promise<boolean> {
+    return this.#heedsHistory && (await this.#locks.lockability()).canLock
+  }
+
+  /** undefined: the newest. */
+  async #versionOf(name: string): Promise<string | undefined> {
+    return (await this.#hasHistory()) ? await this.#first.versionOf(name) : undefined
+  }
+
+  #putError(error: unknown, name: string, { ifAbsent, lock }: PutOptions): unknown {
     const { status, code } = s3FailureOf(error)
-    if (!ifAbsent) return error
+    if (lock !== undefined && code === 'AccessDenied') {
+      const doing = `writing ${name} with a lock in ${this.description}`
+      return orNotPermitted(error, doing, 'the permissions s3:PutObject and s3:PutObjectRetention')
+    }
+    if (ifAbsent !== true) return error
     if (status === 412) return existsError(this.description, name)
     if (code === 'NotImplemented') {
       return new StrataError(
@@ -258,18 +326,26 @@ class S3Store implements ObjectStore {
     return error
   }
 
-  async #startGet(name: string, range: ByteRange | undefined, signal: AbortSignal): Promise<GetObjectCommandOutput> {
+  async #startGet(
+    name: string,
+    version: string | undefined,
+    range: ByteRange | undefined,
+    signal: AbortSignal,
+  ): Promise<GetObjectCommandOutput> {
     const lastByte = range === undefined ? 0 : range.offset + range.length - 1
     const header = range === undefined ? {} : { Range: `bytes=${String(range.offset)}-${String(lastByte)}` }
     try {
-      return await this.#client.send(new GetObjectCommand({ ...this.#object(name), ...header }), {
+      return await this.#client.send(new GetObjectCommand({ ...this.#object(name, version), ...header }), {
         abortSignal: signal,
       })
     } catch (error) {
       const { status, code } = s3FailureOf(error)
-      if (code === 'NoSuchKey' || (status === 404 && code === 'NotFound')) throw missingError(this.description, name)
+      const isMissing = code === 'NoSuchKey' || code === 'NoSuchVersion' || (status === 404 && code === 'NotFound')
+      if (isMissing) throw missingError(this.description, name)
       if (status === 416 && range !== undefined) throw truncatedError(this.description, name, range)
-      throw error
+      if (version === undefined) throw error
+      const doing = `reading ${name} in ${this.description}`
+      throw orNotPermitted(error, doing, 'the permission s3:GetObjectVersion')
     }
   }
 

@@ -47,9 +47,12 @@ export interface TestRepository {
 }
 
 /** A tenant's part of a repository in memory, without its keys document: for what needs index keys only. */
-export function makeTestRepository(seed = 'repository'): TestRepository {
+export function makeTestRepository(
+  seed = 'repository',
+  { clock = standingClock, locks = false }: { readonly clock?: Clock; readonly locks?: boolean } = {},
+): TestRepository {
   const requests: StoreRequest[] = []
-  const store = new MemoryStore({ clock: standingClock, onRequest: (request) => requests.push(request) })
+  const store = new MemoryStore({ clock, locks, onRequest: (request) => requests.push(request) })
   const random = seededRandom(seed)
   const ingest = {
     repositoryId: asId<Id>(Buffer.from(random(16)).toString('hex')),

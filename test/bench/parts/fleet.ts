@@ -94,7 +94,7 @@ function difference(after: StoreTotals, before: StoreTotals): StoreTotals {
     bytesSent: -totals.bytesSent,
     bytesReceived: -totals.bytesReceived,
   })
-  const { put, copy, get, head, list, tag, delete: deleted } = before.byKind
+  const { put, copy, get, head, list, tag, lock, delete: deleted } = before.byKind
   return addStoreTotals(after, {
     ...before,
     byKind: {
@@ -104,6 +104,7 @@ function difference(after: StoreTotals, before: StoreTotals): StoreTotals {
       head: negative(head),
       list: negative(list),
       tag: negative(tag),
+      lock: negative(lock),
       delete: negative(deleted),
     },
   })

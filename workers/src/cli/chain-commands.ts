@@ -3,9 +3,10 @@ import { tenantOption, type Run } from './command.ts'
 import type { CatalogOptions } from './commands/catalog.ts'
 import type { CopyOptions } from './commands/copy.ts'
 import type { HoldOptions } from './commands/hold.ts'
+import type { LockCheckCommandOptions } from './commands/lock-check.ts'
 import type { PruneCommandOptions } from './commands/prune.ts'
 import type { SynthOptions } from './commands/synth.ts'
-import { catalogHelp, copyHelp, holdHelp, pruneHelp, synthHelp } from './help-chains.ts'
+import { catalogHelp, copyHelp, holdHelp, lockHelp, pruneHelp, synthHelp } from './help-chains.ts'
 
 /** The commands that keep chains in order. */
 export function addChainCommands(program: Command, run: Run): void {
@@ -17,7 +18,26 @@ export function addChainCommands(program: Command, run: Run): void {
     .description('keep points whatever the policy says')
     .addHelpText('after', holdHelp)
   addHoldCommands(hold, run)
+  addLock(program, run)
   addCatalog(program, run)
+}
+
+function addLock(program: Command, run: Run): void {
+  program
+    .command('lock')
+    .description('locks that nobody can delete points through')
+    .addHelpText('after', lockHelp)
+    .command('check')
+    .description('prove that everything behind the points is locked')
+    .option('--set <name>', 'only of this set')
+    .option(...tenantOption)
+    .addHelpText('after', lockHelp)
+    .action((options: LockCheckCommandOptions, command: Command) =>
+      run(command, async (context) => {
+        const { lockCheck } = await import('./commands/lock-check.ts')
+        return await lockCheck(context, options)
+      }),
+    )
 }
 
 function addCatalog(program: Command, run: Run): void {
@@ -92,6 +112,7 @@ function addHoldCommands(hold: Command, run: Run): void {
     .argument('[point]', "a point's id, or latest:SET")
     .option('--set <name>', 'the whole set')
     .option('--note <text>', 'why')
+    .option('--lock', 'also in the store: a legal hold on everything behind the point')
     .option(...tenantOption)
     .addHelpText('after', holdHelp)
     .action((point: string | undefined, options: HoldOptions, command: Command) =>
@@ -105,6 +126,7 @@ function addHoldCommands(hold: Command, run: Run): void {
     .description('let the policy decide again')
     .argument('[point]', "a point's id, or latest:SET")
     .option('--set <name>', 'the hold on the whole set')
+    .option('--lock', 'take the legal holds away, too')
     .option(...tenantOption)
     .addHelpText('after', holdHelp)
     .action((point: string | undefined, options: HoldOptions, command: Command) =>

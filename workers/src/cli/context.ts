@@ -25,7 +25,7 @@ export const exitCodes = {
   success: 0,
   failure: 1,
   usage: 2,
-  /** `verify` found damage, or `restore --allow-damaged` left something out. */
+  /** `verify` found damage, `restore --allow-damaged` left something out, `lock check` found what is not locked. */
   damage: 3,
   /** 128 + SIGINT, as a shell has it; main.ts has other signals. */
   interrupted: 130,

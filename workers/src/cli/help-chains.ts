@@ -72,11 +72,30 @@ What is held is kept whatever the policy says, until the hold is removed. With
 --set all points of a set are held, and those that will be backed up. A point
 that is marked to go is marked no more; one that is gone cannot be held.
 
+With --lock everything behind a point (its packs, its manifest, the keys) gets a
+legal hold in a store that has them: nobody can delete it until remove --lock
+takes that away, which leaves what other points need that are held.
+
 Examples:
   strata hold add 3f9a1c0b77de --note 'case 2026-114'
   strata hold add --set web-1 --note 'until the audit is over'
   strata hold list
   strata hold remove --set web-1
+${environmentHelp}
+${exitCodeHelp}`
+
+export const lockHelp = `
+A policy with immutability has each backup lock what it stores: nobody can
+delete it before its time is over, with whatever credentials. check walks from
+every point that is there to all that it needs (packs, page packs, manifests,
+the keys, the repository's document) and asks the store for the lock of each:
+one request an object. It names every object that is not locked until the
+points that need it are old enough, and those points; then it ends with 3.
+Points whose time is over are left out. A store that cannot lock ends it with 1.
+
+Examples:
+  strata lock check
+  strata lock check --set web-1 --json | jq '{points, objects, unlocked}'
 ${environmentHelp}
 ${exitCodeHelp}`
 

@@ -24,7 +24,8 @@ Exit codes:
   1    an error: its code, what happened and what to do are on standard error
        (with --json also on standard output)
   2    the command line is not right
-  3    verify found damage, or restore --allow-damaged left something out
+  3    verify found damage, restore --allow-damaged left something out, or
+       lock check found something that is not locked
   130  interrupted by Ctrl-C (once more ends at once); SIGTERM 143, SIGHUP 129`
 
 const pointHelp = `

@@ -92,6 +92,7 @@ test('every command has help with examples and exit codes; only what there is is
     'prune',
     'copy',
     'hold',
+    'lock',
     'catalog',
     'key',
     'lifecycle',

@@ -214,6 +214,7 @@ async function withPolicies(
           return found === undefined ? undefined : { version: found.version, policy: found.document.body }
         },
         append: (policy) => appendPolicy(registry, policy),
+        lockability: () => registry.repository.store.lockability(),
       },
       registry.repository,
     ),

@@ -10,6 +10,7 @@ import { PointMap } from '@strata/shared/repository/point-map.ts'
 import { baseOf, isVoid, latestSequence, readBase, type NumberEntry } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { asId, type ChainId, type SessionId, type SetId } from '@strata/shared/types.ts'
+import { lockSession, requireNotClosed, termsOf, type LockedSession } from './chain-locking.ts'
 import { PointKeys } from './point-keys.ts'
 import { SessionPacks } from './session-packs.ts'
 import { findOwnNumber, requireVoids, takeNumber, type NumberFacts, type NumberSearch } from './take-number.ts'
@@ -46,6 +47,7 @@ async function commitDocuments(
   const place: SessionPlace = { ...setPlace, chain: asId<ChainId>(open.chain), session }
   if (end.copyOf !== undefined) await requireVoids(repository, set, end.copyOf.sequence, latest)
   const base = open.base === null ? null : await readingBase(openBase(repository, set, open.base))
+  const terms = await termsOf(repository, base)
   const keys = new PointKeys(base?.root.keys ?? [])
   const packs = await SessionPacks.choose(repository, place, open, end.segments, keys)
   const map = await writeMap({
@@ -62,10 +64,15 @@ async function commitDocuments(
     newKeys: keys.added,
   })
   requireContentRoots(open, end, map)
-  const body = manifestOf(open, end, base, map, packs.storedBytes)
+  const locked = await lockSession(repository, place, terms, { data: packs.references, map: map.packs })
+  const body = manifestOf(open, end, base, map, packs.storedBytes, locked)
   const between = end.copyOf === undefined ? 'anything' : 'voids'
-  const make = (facts: NumberFacts): Manifest => ({ ...body, ...facts })
-  return resultOf(await takeNumber(searchOf(repository, set, session), latest, make, between))
+  const make = (facts: NumberFacts): Manifest => {
+    if (body.lock !== undefined) requireNotClosed(body.lock, Date.parse(facts.createdAt))
+    return { ...body, ...facts }
+  }
+  const options = { between, lock: locked.objectLock } as const
+  return resultOf(await takeNumber(searchOf(repository, set, session), latest, make, options))
 }
 
 function wantedIn(wanted: Session['wanted'], index: number): (block: number) => boolean {
@@ -152,6 +159,7 @@ function manifestOf(
   base: PointMap | null,
   map: WrittenMap,
   packsBytes: number,
+  { lock, warnings }: LockedSession,
 ): Omit<Manifest, keyof NumberFacts> {
   const { pack, offset, length } = map.root
   return {
@@ -164,6 +172,7 @@ function manifestOf(
     base: open.base,
     full: base === null ? null : (base.point.manifest.full ?? baseOf(base.point)),
     ...(end.copyOf === undefined ? {} : { copyOf: end.copyOf }),
+    ...(lock === undefined ? {} : { lock }),
     capturedAt: end.capturedAt,
     consistency: end.consistency,
     machine: end.machine,
@@ -175,7 +184,7 @@ function manifestOf(
       storedBytes: packsBytes + map.storedBytes,
       segments: end.segments,
     },
-    warnings: keptWarnings([...open.warnings, ...end.warnings]),
+    warnings: keptWarnings([...open.warnings, ...end.warnings, ...warnings]),
   }
 }
 

@@ -90,6 +90,11 @@ export class SessionPacks {
     return { ...(await pick(options, attempts, segments)), segments }
   }
 
+  /** The packs that were chosen. */
+  get references(): readonly PackReference[] {
+    return this.#packs.map(({ reference }) => reference)
+  }
+
   /**
    * What the session says of the blocks of one disk, page by page. Where several segments speak of a block, the one
    * with the highest number wins, never the one that came last.

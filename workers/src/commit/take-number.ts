@@ -7,6 +7,7 @@ import { pointsPerSetMax, storeRequestsInFlightMax } from '@strata/shared/limits
 import { mapConcurrently } from '@strata/shared/repository/concurrency.ts'
 import { isVoid, numberEntry, readNumber, type NumberEntry } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
+import type { ObjectLock } from '@strata/shared/store/object-store.ts'
 import type { SessionId, SetId } from '@strata/shared/types.ts'
 
 /**
@@ -30,6 +31,12 @@ export interface NumberSearch {
  * taken. `voids`: it is of the point it follows, and worth nothing behind another (E_COPY_OVERTAKEN).
  */
 export type Between = 'anything' | 'voids'
+
+export interface TakeOptions {
+  readonly between?: Between
+  /** What the document is put with. */
+  readonly lock?: ObjectLock | undefined
+}
 
 /** What a document says of its number; the rest is its maker's. */
 export type NumberFacts = Pick<Manifest, 'sequence' | 'previous' | 'createdAt'>
@@ -62,7 +69,7 @@ export async function takeNumber(
   search: NumberSearch,
   last: number,
   make: (facts: NumberFacts) => Manifest | Void,
-  between: Between = 'anything',
+  { between = 'anything', lock }: TakeOptions = {},
 ): Promise<NumberEntry> {
   const { repository, set } = search
   const place = repository.placeOf(set)
@@ -74,7 +81,7 @@ export async function takeNumber(
     const name = manifestName(place, sequence)
     const bytes = encode(repository, name, document)
     try {
-      await repository.store.put(name, [bytes], { ifAbsent: true })
+      await repository.store.put(name, [bytes], { ifAbsent: true, lock })
       return numberEntry(set, document, manifestDigest(bytes))
     } catch (error) {
       if (!hasCode(error, 'E_OBJECT_EXISTS')) throw error

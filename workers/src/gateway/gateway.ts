@@ -106,7 +106,8 @@ export class Gateway {
     const set = repository.setIdOf(setName)
     const session = repository.sessionIdOf(set, attempt)
     await requireNotDestroyed(repository.store, repository.tenant)
-    const plan = await planSession(repository, request, this.#newest.peek(set) ?? 0)
+    const wantsLocks = await this.policies.wantsLocks()
+    const plan = await planSession(repository, request, this.#newest.peek(set) ?? 0, wantsLocks)
     this.#newest.set(set, plan.sequence)
     const chain =
       plan.base === null ? idFromBytes<ChainId>(repository.random(idBytes)) : asId<ChainId>(plan.base.manifest.chain)

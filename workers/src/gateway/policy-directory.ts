@@ -1,6 +1,8 @@
 import type { Clock } from '@strata/shared/clock.ts'
+import { hasCode } from '@strata/shared/errors.ts'
 import type { TenantPolicy } from '@strata/shared/format/tenant-policy.ts'
 import { policyCacheMsMax } from '@strata/shared/limits.ts'
+import { readPolicy } from '@strata/shared/policy/policy.ts'
 import { latestPolicy } from '@strata/shared/repository/registry/policies.ts'
 import { Registry } from '@strata/shared/repository/registry/registry.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
@@ -27,6 +29,17 @@ export class PolicyDirectory {
       await this.#asking
     }
     return this.#found
+  }
+
+  /** One that is not understood is for the commit of a full to tell of. */
+  async wantsLocks(): Promise<boolean> {
+    const found = await this.latest()
+    try {
+      return found !== undefined && readPolicy(found.document.body).policy.immutability !== undefined
+    } catch (error) {
+      if (hasCode(error, 'E_POLICY_NEWER', 'E_POLICY_INVALID')) return false
+      throw error
+    }
   }
 
   async #ask(): Promise<void> {

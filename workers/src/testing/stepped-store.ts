@@ -30,6 +30,10 @@ export function steppedStore(store: ObjectStore, around: Around): ObjectStore {
         : async function* (key, value, options) {
             yield* await around(() => Array.fromAsync(listTagged(key, value, options)))
           },
+    lockability: () => store.lockability(),
+    lock: (name, lock) => around(() => store.lock(name, lock)),
+    lockOf: (name) => around(() => store.lockOf(name)),
+    setLegalHold: (name, on) => around(() => store.setLegalHold(name, on)),
     delete: (name) => around(() => store.delete(name)),
     now: () => store.now(),
     close: () => store.close(),

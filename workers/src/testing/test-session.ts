@@ -31,6 +31,8 @@ export interface TestSessionOptions {
   /** Makes the session's id. */
   readonly number: number
   readonly base?: Point
+  /** Of a full; left out, always the same. */
+  readonly chain?: string
   /** Blocks of each disk; the last block is a short one. */
   readonly diskBlocks?: readonly number[]
   readonly sequenceAtOpen?: number
@@ -69,7 +71,7 @@ export class TestSession {
     const { repository, base } = options
     this.#repository = repository
     this.id = testSession(options.number)
-    const chain = asId<ChainId>(base?.manifest.chain ?? 'c'.repeat(32))
+    const chain = asId<ChainId>(base?.manifest.chain ?? options.chain ?? 'c'.repeat(32))
     this.place = { ...repository.placeOf(repository.setIdOf(testSetName)), chain, session: this.id }
     this.document = {
       strata: 'session',

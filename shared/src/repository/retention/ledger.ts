@@ -1,8 +1,10 @@
 import { isDeepStrictEqual } from 'node:util'
-import { StrataError } from '../../errors.ts'
+import { hasCode, StrataError } from '../../errors.ts'
+import type { Warning } from '../../format/manifest.ts'
 import { hasNumber, numbersIn, rangesOf } from '../../format/number-ranges.ts'
 import { retentionType, type Retention, type retentionSchema } from '../../format/retention.ts'
 import { asId, type SetId } from '../../types.ts'
+import { damageCodes } from '../damage-codes.ts'
 import { whileOthersAreFaster } from '../registry/change.ts'
 import { instant } from '../registry/registry.ts'
 import { isUsable, VersionedDocuments, type Versioned } from '../registry/versioned.ts'
@@ -42,12 +44,30 @@ export class RetentionLedger {
     return stateOf(await this.#documents.latest(set))
   }
 
-  /** Of all sets of which anything was ever said; those that cannot be read are errors. One listing, a request each. */
-  async readAll(): Promise<Map<SetId, LedgerState>> {
+  /**
+   * For whoever only reads points: of a ledger that was damaged or deleted nothing is known, and that must keep nobody from
+   * a restore. Whoever deletes goes by `read`.
+   */
+  async readIfUsable(set: SetId, onWarning: (warning: Warning) => void): Promise<RetentionState> {
+    try {
+      return (await this.read(set)).state
+    } catch (error) {
+      if (!hasCode(error, ...damageCodes, 'E_HISTORY_BROKEN')) throw error
+      onWarning(unknownRetention(set, error))
+      return nothing
+    }
+  }
+
+  /**
+   * Of all sets of which anything was ever said. One listing, a request each.
+   * @param onUnreadable told of those that cannot be read, which are left out
+   */
+  async readAll(onUnreadable: (set: SetId, error: StrataError) => void): Promise<Map<SetId, LedgerState>> {
     const states = new Map<SetId, LedgerState>()
     for await (const found of this.#documents.list()) {
-      if (!isUsable(found)) throw found.error
-      states.set(asId<SetId>(found.id), stateOf(found))
+      const set = asId<SetId>(found.id)
+      if (isUsable(found)) states.set(set, stateOf(found))
+      else onUnreadable(set, found.error)
     }
     return states
   }
@@ -82,6 +102,10 @@ function stateOf(stored: Versioned<Retention> | undefined): LedgerState {
   if (stored === undefined) return { version: 0, state: nothing, changedAt: undefined }
   const { marked, gone, held, heldSet, collected, changedAt } = stored.document
   return { version: stored.version, state: { marked, gone, held, heldSet, collected }, changedAt }
+}
+
+export function unknownRetention(set: SetId, { message }: StrataError): Warning {
+  return { code: 'W_RETENTION_UNKNOWN', message: `what retention has let go of set ${set} is not known: ${message}` }
 }
 
 // ── pure changes ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -32,7 +32,8 @@ export async function withPin<T>(repository: Repository, options: PinOptions, wo
   const pin = new HeldPin(repository, options)
   await pin.begin()
   try {
-    await requireThere(repository, options.set, options.sequences)
+    const state = await new RetentionLedger(repository).readIfUsable(options.set, options.onWarning)
+    await requireAllThere(repository, state, options.sequences)
     return await work()
   } finally {
     await pin.end()
@@ -142,6 +143,14 @@ class HeldPin {
 /** Error: E_POINT_RETIRED. Whoever asks has pinned them, or opened a session that names them. */
 export async function requireThere(repository: Repository, set: SetId, sequences: readonly number[]): Promise<void> {
   const { state } = await new RetentionLedger(repository).read(set)
+  await requireAllThere(repository, state, sequences)
+}
+
+async function requireAllThere(
+  repository: Repository,
+  state: RetentionState,
+  sequences: readonly number[],
+): Promise<void> {
   const isThere = await whichAreThere(repository, state)
   const missing = sequences.find((sequence) => !isThere(sequence))
   if (missing === undefined) return

@@ -6,7 +6,9 @@ import type {
   CopyRange,
   CopyRules,
   ListOptions,
+  Lockability,
   ObjectInfo,
+  ObjectLock,
   ObjectStore,
   PutOptions,
   WholeObject,
@@ -135,6 +137,22 @@ class LimitedStore implements ObjectStore {
 
   get listTagged(): ObjectStore['listTagged'] {
     return this.#store.listTagged
+  }
+
+  async lockability(): Promise<Lockability> {
+    return await this.#store.lockability()
+  }
+
+  async lock(name: string, lock: ObjectLock): Promise<void> {
+    await this.#store.lock(name, lock)
+  }
+
+  async lockOf(name: string): Promise<ObjectLock | undefined> {
+    return await this.#store.lockOf(name)
+  }
+
+  async setLegalHold(name: string, on: boolean): Promise<void> {
+    await this.#store.setLegalHold(name, on)
   }
 
   async delete(name: string): Promise<void> {

@@ -20,6 +20,7 @@ test('requests and bytes are summed by kind and in all, and passed on', () => {
       get: { requests: 1, bytesSent: 0, bytesReceived: 7 },
       head: { requests: 0, bytesSent: 0, bytesReceived: 0 },
       list: { requests: 0, bytesSent: 0, bytesReceived: 0 },
+      lock: { requests: 0, bytesSent: 0, bytesReceived: 0 },
       tag: { requests: 0, bytesSent: 0, bytesReceived: 0 },
       delete: { requests: 0, bytesSent: 0, bytesReceived: 0 },
     },

@@ -21,7 +21,7 @@ export interface StoreMetrics {
   totals(): StoreTotals
 }
 
-const kinds: readonly StoreRequestKind[] = ['put', 'copy', 'get', 'head', 'list', 'tag', 'delete']
+const kinds: readonly StoreRequestKind[] = ['put', 'copy', 'get', 'head', 'list', 'tag', 'lock', 'delete']
 
 /** @param next is told of every request too */
 export function createStoreMetrics(next?: StoreObserver): StoreMetrics {
@@ -32,6 +32,7 @@ export function createStoreMetrics(next?: StoreObserver): StoreMetrics {
     head: { requests: 0, bytesSent: 0, bytesReceived: 0 },
     list: { requests: 0, bytesSent: 0, bytesReceived: 0 },
     tag: { requests: 0, bytesSent: 0, bytesReceived: 0 },
+    lock: { requests: 0, bytesSent: 0, bytesReceived: 0 },
     delete: { requests: 0, bytesSent: 0, bytesReceived: 0 },
   }
   return {
@@ -62,6 +63,7 @@ export function addStoreTotals(first: StoreTotals, ...others: readonly StoreTota
     head: ofKind('head'),
     list: ofKind('list'),
     tag: ofKind('tag'),
+    lock: ofKind('lock'),
     delete: ofKind('delete'),
   }
   return { ...sumOf(kinds.map((kind) => byKind[kind])), byKind }

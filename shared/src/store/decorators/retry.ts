@@ -6,7 +6,9 @@ import type {
   CopyRange,
   CopyRules,
   ListOptions,
+  Lockability,
   ObjectInfo,
+  ObjectLock,
   ObjectStore,
   PutOptions,
   WholeObject,
@@ -155,6 +157,26 @@ class RetryingStore implements ObjectStore {
         (from) => list(key, value, from),
         ({ name }) => name,
       )
+  }
+
+  async lockability(): Promise<Lockability> {
+    return await this.#attempts().run(async () => await this.#store.lockability())
+  }
+
+  async lock(name: string, lock: ObjectLock): Promise<void> {
+    await this.#attempts().run(async () => {
+      await this.#store.lock(name, lock)
+    })
+  }
+
+  async lockOf(name: string): Promise<ObjectLock | undefined> {
+    return await this.#attempts().run(async () => await this.#store.lockOf(name))
+  }
+
+  async setLegalHold(name: string, on: boolean): Promise<void> {
+    await this.#attempts().run(async () => {
+      await this.#store.setLegalHold(name, on)
+    })
   }
 
   async delete(name: string): Promise<void> {

@@ -1,6 +1,7 @@
 import { StrataError } from '@strata/shared/errors.ts'
+import type { Warning } from '@strata/shared/format/manifest.ts'
 import { findPoint } from '@strata/shared/repository/find-point.ts'
-import { pointId } from '@strata/shared/repository/points.ts'
+import { pointId, type Point } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import {
   isGone,
@@ -12,13 +13,15 @@ import {
   type RetentionState,
 } from '@strata/shared/repository/retention/ledger.ts'
 import { requireSetName } from '@strata/shared/set-name.ts'
+import type { ObjectStore } from '@strata/shared/store/object-store.ts'
 import type { SetId } from '@strata/shared/types.ts'
+import { holdLegally, releaseLegally } from '../../maintain/locks/legal-hold.ts'
 import { setsOf } from '../../maintain/retention/prune-tenant.ts'
 import { readSetPoints } from '../../maintain/retention/set-points.ts'
 import { exitCodes, type Context, type ExitCode } from '../context.ts'
 import { parseNote } from '../input/note.ts'
 import { parseWholePoint } from '../input/point-reference.ts'
-import { formatInstant, shownIdChars } from '../output/bytes.ts'
+import { formatCount, formatInstant, shownIdChars } from '../output/bytes.ts'
 import { tableLines } from '../output/table.ts'
 import { withStore } from '../store.ts'
 import { openGivenTenant } from '../unlock.ts'
@@ -26,6 +29,8 @@ import { openGivenTenant } from '../unlock.ts'
 export interface HoldOptions {
   readonly set?: string
   readonly note?: string
+  /** Also in the store: a legal hold on everything behind the point. */
+  readonly lock?: boolean
   readonly tenant?: string
 }
 
@@ -33,42 +38,51 @@ export interface HoldOptions {
 interface Held {
   readonly set: SetId
   readonly setName: string
-  readonly point: { readonly id: string; readonly sequence: number } | null
+  readonly point: { readonly id: string; readonly sequence: number; readonly found: Point } | null
 }
 
 /** `strata hold add`: from now on neither policy nor prune lets it go. */
 export async function addHold(context: Context, text: string | undefined, options: HoldOptions): Promise<ExitCode> {
   const note = parseNote(options.note ?? '')
-  return await change(context, text, options, 'held', (state, held, since) =>
-    held.point === null ? withSetHold(state, note, since) : withHold(state, held.point.sequence, note, since),
-  )
+  const changed = (state: RetentionState, held: Held, since: string): RetentionState =>
+    held.point === null ? withSetHold(state, note, since) : withHold(state, held.point.sequence, note, since)
+  return await change(context, text, options, { said: 'held', changed, inStore: holdLegally })
 }
 
 /** `strata hold remove`: the policy decides again. */
 export async function removeHold(context: Context, text: string | undefined, options: HoldOptions): Promise<ExitCode> {
-  return await change(context, text, options, 'held no more', (state, held) => {
+  const changed = (state: RetentionState, held: Held): RetentionState => {
     const isHeld = held.point === null ? state.heldSet !== null : isPointHeld(state, held.point.sequence)
-    if (!isHeld) throw new StrataError('E_HOLD_UNKNOWN', `${described(held)} is not held`)
+    if (!isHeld && options.lock !== true) throw new StrataError('E_HOLD_UNKNOWN', `${described(held)} is not held`)
     return held.point === null ? withoutSetHold(state) : withoutHold(state, held.point.sequence)
-  })
+  }
+  return await change(context, text, options, { said: 'held no more', changed, inStore: releaseLegally })
 }
 
 function isPointHeld({ held }: RetentionState, sequence: number): boolean {
   return held.some((hold) => hold.sequence === sequence)
 }
 
+interface HoldChange {
+  readonly said: string
+  readonly changed: (state: RetentionState, held: Held, since: string) => RetentionState
+  /** Gives the number of objects. */
+  readonly inStore: typeof holdLegally
+}
+
 async function change(
   context: Context,
   text: string | undefined,
   options: HoldOptions,
-  said: string,
-  changed: (state: RetentionState, held: Held, since: string) => RetentionState,
+  { said, changed, inStore }: HoldChange,
 ): Promise<ExitCode> {
+  if (options.lock === true && text === undefined) throw new StrataError('E_USAGE', '--lock is for a POINT')
   if ((text === undefined) === (options.set === undefined)) {
     throw new StrataError('E_USAGE', 'give either a POINT or --set')
   }
   return await withStore(context, async (store) => {
     const { repository } = await openGivenTenant(context, store, options.tenant)
+    if (options.lock === true) await requireLocks(store)
     const held = text === undefined ? wholeSet(repository, options.set ?? '') : await pointOf(repository, text)
     const since = new Date(await store.now()).toISOString()
     await new RetentionLedger(repository).change(held.set, ({ state }) => ({
@@ -76,11 +90,26 @@ async function change(
       change: `${described(held)} is ${said}`,
     }))
     const { set, setName, point } = held
-    context.reporter.result({ set: setName, setId: set, point: point?.id ?? null, held: said === 'held' }, [
+    const { clock, reporter } = context
+    const onWarning = ({ code, message }: Warning): void => {
+      reporter.warning(`${code}: ${message}`)
+    }
+    const objects =
+      options.lock === true && point !== null ? await inStore(repository, point.found, { clock, onWarning }) : 0
+    const lines = objects === 0 ? [] : [`${formatCount(objects, 'object')} of the store ${said}`]
+    reporter.result({ set: setName, setId: set, point: point?.id ?? null, held: said === 'held', objects }, [
       `${described(held)} is ${said}`,
+      ...lines,
     ])
     return exitCodes.success
   })
+}
+
+/** Before anything is changed. */
+async function requireLocks(store: ObjectStore): Promise<void> {
+  const lockability = await store.lockability()
+  if (lockability.canLock) return
+  throw new StrataError('E_STORE_NO_LOCK', `nothing can be held in ${store.description}: ${lockability.why}`)
 }
 
 function wholeSet(repository: Repository, name: string): Held {
@@ -91,7 +120,7 @@ function wholeSet(repository: Repository, name: string): Held {
 async function pointOf(repository: Repository, text: string): Promise<Held> {
   const point = await findPoint(repository, parseWholePoint(text))
   const { set, sequence, manifest } = point
-  return { set, setName: manifest.setName, point: { id: pointId(point), sequence } }
+  return { set, setName: manifest.setName, point: { id: pointId(point), sequence, found: point } }
 }
 
 function described({ setName, point }: Held): string {

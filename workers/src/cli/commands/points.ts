@@ -1,10 +1,16 @@
 import { hasCode, StrataError } from '@strata/shared/errors.ts'
-import type { Manifest } from '@strata/shared/format/manifest.ts'
+import type { Manifest, Warning } from '@strata/shared/format/manifest.ts'
 import { listCatalogued } from '@strata/shared/repository/catalog/read-catalog.ts'
 import { isReadable, isVoid, listPoints, type PointEntry } from '@strata/shared/repository/points.ts'
-import { isGone, markOf, RetentionLedger, type RetentionState } from '@strata/shared/repository/retention/ledger.ts'
 import { damageCodes } from '@strata/shared/repository/damage-codes.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
+import {
+  isGone,
+  markOf,
+  RetentionLedger,
+  unknownRetention,
+  type RetentionState,
+} from '@strata/shared/repository/retention/ledger.ts'
 import { damagedPoints, ScrubLedger } from '@strata/shared/repository/scrub/scrub-ledger.ts'
 import { requireSetName } from '@strata/shared/set-name.ts'
 import type { SetId } from '@strata/shared/types.ts'
@@ -61,8 +67,10 @@ export async function points(context: Context, options: PointsOptions): Promise<
   return await withStore(context, async (store) => {
     const { repository } = await openGivenTenant(context, store, options.tenant)
     const set = setName === undefined ? undefined : repository.setIdOf(setName)
-    const ledger = new RetentionLedger(repository)
-    const ledgers = set === undefined ? await ledger.readAll() : new Map([[set, await ledger.read(set)]])
+    const tell = ({ code, message }: Warning): void => {
+      context.reporter.warning(`${code}: ${message}`)
+    }
+    const ledgers = await retentionOf(repository, set, tell)
     const bySet = new Map<SetId, PointEntry[]>()
     // Of one set each manifest is read, so that one which was replaced is noticed.
     const numbers = set === undefined ? listCatalogued(repository) : listPoints(repository, set)
@@ -74,7 +82,7 @@ export async function points(context: Context, options: PointsOptions): Promise<
     }
     const list: ListedPoint[] = []
     for (const [id, entries] of bySet) {
-      const known = { retention: ledgers.get(id)?.state, damaged: await damagedOf(context, repository, id) }
+      const known = { retention: ledgers.get(id), damaged: await damagedOf(context, repository, id) }
       const listed = listSet(entries, setName, known)
       list.push(
         ...listed.filter(({ state, problems }) => options.all === true || state !== 'gone' || problems.length > 0),
@@ -105,6 +113,20 @@ async function damagedOf({ reporter }: Context, repository: Repository, set: Set
     reporter.warning(`${error.code}: what is known of damage cannot be read: ${error.message}`)
     return new Set()
   }
+}
+
+/** Where it cannot be read, the points are listed all the same. */
+async function retentionOf(
+  repository: Repository,
+  set: SetId | undefined,
+  onWarning: (warning: Warning) => void,
+): Promise<ReadonlyMap<SetId, RetentionState>> {
+  const ledger = new RetentionLedger(repository)
+  if (set !== undefined) return new Map([[set, await ledger.readIfUsable(set, onWarning)]])
+  const ledgers = await ledger.readAll((of, error) => {
+    onWarning(unknownRetention(of, error))
+  })
+  return new Map([...ledgers].map(([of, { state }]) => [of, state]))
 }
 
 function listSet(

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { StrataError, type ErrorCode } from '@strata/shared/errors.ts'
+import type { Lockability } from '@strata/shared/store/object-store.ts'
 import { Desk } from '../../testing/desk.ts'
 import type { StoredPolicy } from '../output/policy.ts'
 import { policyApply, policyExplain, policyShow, type PolicyRegistry } from './policy.ts'
@@ -14,6 +15,10 @@ class MemoryRegistry implements PolicyRegistry {
   latest(): Promise<StoredPolicy | undefined> {
     const policy = this.versions.at(-1)
     return Promise.resolve(policy === undefined ? undefined : { version: this.versions.length, policy })
+  }
+
+  lockability(): Promise<Lockability> {
+    return Promise.resolve({ canLock: false, why: 'the bucket has no Object Lock' })
   }
 
   append(policy: object): Promise<number> {
@@ -43,6 +48,17 @@ class PolicyDesk extends Desk {
 const said = (desk: Desk): string => desk.stdout
 
 const withCode = (code: ErrorCode) => (error: unknown) => error instanceof StrataError && error.code === code
+
+test('a policy that wants locks where there are none is applied, with a warning', async (t) => {
+  const desk = await PolicyDesk.open(t)
+  await desk.apply({
+    schedule: { every: '1d' },
+    retention: { last: 2 },
+    immutability: { mode: 'compliance', days: 5 },
+  })
+  assert.match(desk.stderr, /W_NOT_LOCKED: points will have no locks: the bucket has no Object Lock/)
+  assert.equal(desk.registry.versions.length, 1)
+})
 
 test('apply makes a version; the same once more makes none; show gives it back', async (t) => {
   const desk = await PolicyDesk.open(t)

@@ -5,6 +5,7 @@ import type { Warning } from '@strata/shared/format/manifest.ts'
 import { nextBegin } from '@strata/shared/policy/hours.ts'
 import { readPolicy, type PolicyDocument, type ReadPolicy } from '@strata/shared/policy/policy.ts'
 import { jitterOf } from '@strata/shared/policy/schedule.ts'
+import type { Lockability } from '@strata/shared/store/object-store.ts'
 import { isId } from '@strata/shared/types.ts'
 import { exitCodes, type Context, type ExitCode } from '../context.ts'
 import { readPolicyFile } from '../input/policy-file.ts'
@@ -23,6 +24,8 @@ export interface PolicyRegistry {
   latest(): Promise<StoredPolicy | undefined>
   /** Gives the version that it became. */
   append(policy: PolicyDocument): Promise<number>
+  /** Of the store that it is for. */
+  lockability(): Promise<Lockability>
 }
 
 const explainedRuns = 5
@@ -30,8 +33,11 @@ const explainedRuns = 5
 /** `strata policy apply FILE`: makes it the policy from now on. One that is in force already makes no new version. */
 export async function policyApply(context: Context, registry: PolicyRegistry, file: string): Promise<ExitCode> {
   const written = await readPolicyFile(resolve(context.workingDirectory, file), file)
-  const { document, ignored } = readPolicy(written, context.settings.storeUrl)
-  const warnings = ignored.map(misspelt)
+  const { document, policy, ignored } = readPolicy(written, context.settings.storeUrl)
+  const warnings = [
+    ...ignored.map(misspelt),
+    ...(policy.immutability === undefined ? [] : await withoutLocks(registry)),
+  ]
   for (const { code, message } of warnings) context.reporter.warning(`${code}: ${message}`)
   const latest = await registry.latest()
   const isInForce = latest !== undefined && isDeepStrictEqual(latest.policy, document)
@@ -41,6 +47,12 @@ export async function policyApply(context: Context, registry: PolicyRegistry, fi
     `policy version ${String(version)} ${said}`,
   ])
   return exitCodes.success
+}
+
+/** It is applied all the same: the store may be made able to lock, and until then every point says that it is not. */
+async function withoutLocks(registry: PolicyRegistry): Promise<Warning[]> {
+  const lockability = await registry.lockability()
+  return lockability.canLock ? [] : [{ code: 'W_NOT_LOCKED', message: `points will have no locks: ${lockability.why}` }]
 }
 
 function misspelt(place: string): Warning {

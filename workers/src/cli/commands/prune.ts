@@ -58,16 +58,18 @@ async function pruneSets(
   const points = prunings.flatMap(prunedPoints)
   const objects = prunings.reduce((sum, pruning) => sum + pruning.objects, 0)
   const bytes = prunings.reduce((sum, pruning) => sum + pruning.bytes, 0)
+  const locked = prunings.reduce((sum, pruning) => sum + pruning.locked, 0)
   const problems = prunings.flatMap(({ set, setName, problems: found }) =>
     found.map((problem) => ({ set: setName ?? set, ...problem })),
   )
   // What earlier prunes have tagged may be due by now.
   const expired = dryRun ? 0 : await expireRetired(repository.store, clock, signal)
   const warnings = dryRun ? [] : await warningsOf(context)
-  reporter.result({ dryRun, points, objects, bytes, expired, problems, warnings, requests: requests() }, [
+  reporter.result({ dryRun, points, objects, bytes, locked, expired, problems, warnings, requests: requests() }, [
     ...prunedTable(points),
     ...(points.length === 0 ? [] : ['']),
     dryRun ? wouldGo(objects, bytes) : wasTagged(points, objects, bytes),
+    ...(locked === 0 ? [] : [`${formatCount(locked, 'object')} of them stay until their lock ends`]),
     ...(expired === 0 ? [] : [`${formatCount(expired, 'object')} deleted that had been tagged before`]),
   ])
   requireNoProblem(problems)

@@ -1,8 +1,10 @@
+import type { ChainLock } from '@strata/shared/format/manifest.ts'
+import { chainClosesSoonMs } from '@strata/shared/limits.ts'
 import type { ChainRules } from '@strata/shared/policy/keeping-members.ts'
 import type { SetPoint } from '../retention/set-points.ts'
 
 /** Why a chain is to end, and a synthetic full to begin the next one. Pure. */
-export type ChainEnd = 'length' | 'age' | 'dead share'
+export type ChainEnd = 'length' | 'age' | 'missing lock' | 'dead share'
 
 export interface ChainFacts {
   /** Points of the newest chain that are not gone, by number; and all of it, those that are gone as well. */
@@ -21,15 +23,29 @@ export function newestChain(
   return { all, there: all.filter(({ sequence }) => !isGone(sequence)) }
 }
 
-/** What can be told without looking at the chain's maps. */
+/**
+ * What can be told without looking at the chain's maps.
+ * @param canLock the policy wants locks, and the store has them
+ */
 export function chainEnd(
   { all }: ChainFacts,
   rules: ChainRules,
   nowMs: number,
+  canLock: boolean,
 ): Exclude<ChainEnd, 'dead share'> | undefined {
   if (all.length >= rules.pointsMax) return 'length'
   const [first] = all
-  return first !== undefined && nowMs - Date.parse(first.createdAt) > rules.ageMsMax ? 'age' : undefined
+  if (first === undefined) return undefined
+  const { createdAt, lock } = first
+  if (nowMs - Date.parse(createdAt) > rules.ageMsMax) return 'age'
+  if (lock !== undefined) return nowMs > closesSoonMs(createdAt, lock) ? 'age' : undefined
+  return canLock && !all.some(({ isNotLocked }) => isNotLocked) ? 'missing lock' : undefined
+}
+
+/** A chain that closes before its turn would make the endpoint send a full. */
+function closesSoonMs(createdAt: string, { closesAt }: ChainLock): number {
+  const closesMs = Date.parse(closesAt)
+  return closesMs - Math.min(chainClosesSoonMs, (closesMs - Date.parse(createdAt)) / 4)
 }
 
 /**

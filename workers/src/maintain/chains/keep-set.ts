@@ -41,7 +41,8 @@ export async function chainToEnd({ repository, set, policy, clock }: KeepSetOpti
   const chain = newestChain(points, (sequence) => isGone(state, sequence))
   if (chain === undefined) return undefined
   const nowMs = Math.min(await repository.store.now(), clock.nowMs())
-  const end = chainEnd(chain, policy.chain, nowMs)
+  const canLock = policy.immutability !== undefined && (await repository.store.lockability()).canLock
+  const end = chainEnd(chain, policy.chain, nowMs, canLock)
   if (end !== undefined || !mayBeDead(chain, policy.chain)) return end
   const there: Point[] = []
   for (const { sequence } of chain.there) there.push(await readPoint(repository, set, sequence))

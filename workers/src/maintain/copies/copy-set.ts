@@ -2,11 +2,14 @@ import { StrataError } from '@strata/shared/errors.ts'
 import type { Warning } from '@strata/shared/format/manifest.ts'
 import type { Clock } from '@strata/shared/clock.ts'
 import type { Retention } from '@strata/shared/policy/retention-rules.ts'
+import { objectLockOf } from '@strata/shared/policy/chain-lock.ts'
 import { PointMap } from '@strata/shared/repository/point-map.ts'
 import { readPoint, type Point } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { aloneWithGone, withPin } from '@strata/shared/repository/retention/pins.ts'
+import type { ObjectLock } from '@strata/shared/store/object-store.ts'
 import type { SetId } from '@strata/shared/types.ts'
+import { lockObjects } from '../../commit/chain-locking.ts'
 import { isDamage } from '../../read/damage.ts'
 import type { SetPoint } from '../retention/set-points.ts'
 import { CopyDamageList, type CopyDamage } from './copy-damage.ts'
@@ -67,6 +70,12 @@ async function planned(options: SetCopyOptions, damaged: ReadonlySet<number>): P
   const times = [await target.store.now(), await source.store.now(), clock.nowMs()]
   const about = { source, target, set, retention, damaged }
   return await planCopy({ ...about, nowMs: Math.min(...times), latestMs: Math.max(...times) })
+}
+
+/** A point of the source, and the objects that the copy does not have by the points before it. */
+interface ReadPoint {
+  readonly point: Point
+  readonly needed: NeededObjects
 }
 
 class SetCopy {
@@ -168,18 +177,15 @@ class SetCopy {
     const { point, needed } = read
     const [fresh, loose] = this.#bySafety(point, needed)
     const isFreshWhole = await this.#copyObjects(point, fresh, about, false)
-    if (loose.size === 0) return isFreshWhole && (await this.#publish(number, about, before))
+    if (loose.size === 0) return isFreshWhole && (await this.#publish(number, read, about, before))
     return await this.#aloneWithGone(about, async () => {
       const isLooseWhole = await this.#copyObjects(point, loose, about, true)
-      return isFreshWhole && isLooseWhole && (await this.#publish(number, about, before))
+      return isFreshWhole && isLooseWhole && (await this.#publish(number, read, about, before))
     })
   }
 
   /** undefined: its manifest or its map is damaged. */
-  async #readPoint(
-    { sequence, digest }: MissingNumber,
-    about: SetPoint,
-  ): Promise<{ readonly point: Point; readonly needed: NeededObjects } | undefined> {
+  async #readPoint({ sequence, digest }: MissingNumber, about: SetPoint): Promise<ReadPoint | undefined> {
     try {
       const point = await readPoint(this.#options.source, this.#options.set, sequence)
       if (point.digest !== digest) throw replacedError(`the manifest of number ${String(sequence)}`)
@@ -262,14 +268,36 @@ class SetCopy {
   }
 
   /** False: its manifest was damaged just now. */
-  async #publish(number: MissingNumber, about: SetPoint, before: readonly MissingNumber[]): Promise<boolean> {
+  async #publish(
+    number: MissingNumber,
+    read: ReadPoint,
+    about: SetPoint,
+    before: readonly MissingNumber[],
+  ): Promise<boolean> {
     await sayGone(this.#options, before)
-    if (!(await this.#putNumber(number))) return false
+    if (!(await this.#putNumber(number, await this.#locked(read)))) return false
     this.#points.push(about)
     this.#known.push(about)
     this.#whole.set(about.chain, about.sequence)
     await this.#putRest(before)
     return true
+  }
+
+  /**
+   * What is locked in the source is locked in a copy that can, until the same time: what the points before it have brought
+   * is locked already. Gives what its manifest is put with.
+   */
+  async #locked({ point, needed }: ReadPoint): Promise<ObjectLock | undefined> {
+    const { target, onWarning } = this.#options
+    const { lock } = point.manifest
+    if (lock === undefined || Date.parse(lock.until) <= (await target.store.now())) return undefined
+    if (!(await target.store.lockability()).canLock) return undefined
+    const objectLock = objectLockOf(lock)
+    const names = [...needed.values()].flatMap((objects) => [...objects.keys()])
+    const problem = await lockObjects(target, names, objectLock)
+    if (problem === undefined) return objectLock
+    onWarning(problem)
+    return undefined
   }
 
   async #publishRest(numbers: readonly MissingNumber[]): Promise<void> {
@@ -285,8 +313,8 @@ class SetCopy {
   }
 
   /** False: what lies in the source is damaged, and the number stays missing in the copy. */
-  async #putNumber(number: MissingNumber): Promise<boolean> {
-    const error = await putNumber(this.#options, number)
+  async #putNumber(number: MissingNumber, lock?: ObjectLock): Promise<boolean> {
+    const error = await putNumber(this.#options, number, lock)
     if (error === undefined) return true
     this.#damage.addError(error, String(number.sequence))
     return false

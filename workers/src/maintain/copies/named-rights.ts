@@ -7,6 +7,7 @@ const rights = {
   list: 'listing (S3: s3:ListBucket; Azure: list)',
   write: 'writing objects (S3: s3:PutObject; Azure: create and write)',
   tag: 'tagging objects (S3: s3:PutObjectTagging; Azure: tags)',
+  lock: 'locking objects (S3: s3:PutObjectRetention; Azure: set immutability policy)',
   delete: 'deleting objects (S3: s3:DeleteObject; Azure: delete)',
 } as const
 
@@ -50,6 +51,10 @@ export function namingRights(store: ObjectStore, role: string): ObjectStore {
     setTags: (name, tags) => telling('tag', () => store.setTags(name, tags)),
     tags: (name) => telling('tag', () => store.tags(name)),
     listTagged: store.listTagged,
+    lockability: () => store.lockability(),
+    lock: (name, lock) => telling('lock', () => store.lock(name, lock)),
+    lockOf: (name) => telling('lock', () => store.lockOf(name)),
+    setLegalHold: (name, on) => telling('lock', () => store.setLegalHold(name, on)),
     delete: (name) => telling('delete', () => store.delete(name)),
     now: () => store.now(),
     close: () => store.close(),

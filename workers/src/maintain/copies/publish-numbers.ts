@@ -5,6 +5,7 @@ import { manifestName } from '@strata/shared/format/names.ts'
 import { voidType } from '@strata/shared/format/void.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { RetentionLedger, withGone } from '@strata/shared/repository/retention/ledger.ts'
+import type { ObjectLock } from '@strata/shared/store/object-store.ts'
 import type { SetId } from '@strata/shared/types.ts'
 import { isDamage } from '../../read/damage.ts'
 import type { KnownNumber } from './plan-copy.ts'
@@ -25,10 +26,11 @@ export async function sayGone({ target, set }: Sides, numbers: readonly KnownNum
   await new RetentionLedger(target).change(set, ({ state }) => ({ state: withGone(state, gone), change }))
 }
 
-/** Brings a manifest or void into the copy; gives the damage where it cannot be read. */
+/** Brings a manifest or void into the copy; gives the damage where it cannot be read. @param lock what it is put with */
 export async function putNumber(
   { source, target, set }: Sides,
   { sequence, digest }: KnownNumber,
+  lock?: ObjectLock,
 ): Promise<StrataError | undefined> {
   const name = manifestName(source.placeOf(set), sequence)
   let bytes: Uint8Array
@@ -40,7 +42,7 @@ export async function putNumber(
     if (!isDamage(error)) throw error
     return error
   }
-  await putOnce(target.store, name, bytes)
+  await putOnce(target.store, name, bytes, lock)
   return undefined
 }
 

@@ -1,12 +1,12 @@
 import { hasCode, StrataError } from '@strata/shared/errors.ts'
 import { equalBytes } from '@strata/shared/format/bytes.ts'
 import { documentObjectBytesMax } from '@strata/shared/format/document.ts'
-import type { ObjectStore } from '@strata/shared/store/object-store.ts'
+import type { ObjectLock, ObjectStore } from '@strata/shared/store/object-store.ts'
 
 /** Creates a document that never changes. Another copy may have been quicker with it; E_COPY_DIFFERS: with another one. */
-export async function putOnce(store: ObjectStore, name: string, bytes: Uint8Array): Promise<void> {
+export async function putOnce(store: ObjectStore, name: string, bytes: Uint8Array, lock?: ObjectLock): Promise<void> {
   try {
-    await store.put(name, [bytes], { ifAbsent: true })
+    await store.put(name, [bytes], { ifAbsent: true, lock })
   } catch (error) {
     if (!hasCode(error, 'E_OBJECT_EXISTS')) throw error
     await requireSame(store, name, bytes)

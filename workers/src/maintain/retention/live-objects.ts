@@ -21,15 +21,24 @@ import { asId, type SessionId } from '@strata/shared/types.ts'
  * again. So all points together cost about as much as all page packs of the chain.
  */
 export class LiveObjects {
-  readonly #objects = new Set<string>()
+  readonly #objects = new Map<string, LiveObject>()
 
   has(kind: PackKind, reference: PackReference): boolean {
     return this.#objects.has(keyOf(kind, reference))
   }
 
   add(kind: PackKind, reference: PackReference): void {
-    this.#objects.add(keyOf(kind, reference))
+    this.#objects.set(keyOf(kind, reference), { kind, reference })
   }
+
+  all(): IterableIterator<LiveObject> {
+    return this.#objects.values()
+  }
+}
+
+interface LiveObject {
+  readonly kind: PackKind
+  readonly reference: PackReference
 }
 
 function keyOf(kind: PackKind, { session, number, attempt }: PackReference): string {

@@ -41,6 +41,8 @@ export interface SetPruning {
   /** Objects that were tagged, and their bytes. */
   readonly objects: number
   readonly bytes: number
+  /** Of those objects, how many lie in chains whose locks have not ended: the store keeps them until then. */
+  readonly locked: number
   /** What stands in the way of a part of it. */
   readonly problems: readonly Warning[]
 }
@@ -106,16 +108,18 @@ async function collect(
   ledger: RetentionLedger,
   found: SetPoints,
   state: RetentionState,
-): Promise<Pick<SetPruning, 'objects' | 'bytes' | 'problems'>> {
+): Promise<Pick<SetPruning, 'objects' | 'bytes' | 'locked' | 'problems'>> {
   const { repository, set, dryRun } = options
   const chains = chainsToCollect(found.points, state)
   const [unreadable] = found.unreadable
   if (chains.length > 0 && unreadable !== undefined) {
     const message = `nothing of the set is deleted while number ${String(unreadable.sequence)} cannot be read, since nobody knows what it needs: ${unreadable.error.message}`
-    return { objects: 0, bytes: 0, problems: [{ code: unreadable.error.code, message }] }
+    return { objects: 0, bytes: 0, locked: 0, problems: [{ code: unreadable.error.code, message }] }
   }
   let objects = 0
   let bytes = 0
+  let locked = 0
+  const nowMs = await repository.store.now()
   const problems: Warning[] = []
   for (const { chain, gone, goneBytes, newBytes } of chains) {
     const ofChain = found.points.filter((point) => point.chain === chain)
@@ -130,6 +134,7 @@ async function collect(
       const collected = await collectAlone(options, toCollect, sequences, problems)
       objects += collected.objects
       bytes += collected.bytes
+      if (ofChain.some(({ lock }) => lock !== undefined && Date.parse(lock.until) > nowMs)) locked += collected.objects
       if (collected.outcome === 'waits' || dryRun) continue
       const at = new Date(await repository.store.now()).toISOString()
       await ledger.change(set, (before) => ({
@@ -141,7 +146,7 @@ async function collect(
       problems.push({ code: error.code, message: `chain ${chain} stays as it is: ${error.message}` })
     }
   }
-  return { objects, bytes, problems }
+  return { objects, bytes, locked, problems }
 }
 
 /** A copy from another store may need again what is dead here: while it is at it, the chain waits. */

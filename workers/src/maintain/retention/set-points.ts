@@ -1,4 +1,6 @@
 import type { StrataError } from '@strata/shared/errors.ts'
+import type { ChainLock } from '@strata/shared/format/manifest.ts'
+import { pointLockEndMs } from '@strata/shared/policy/chain-lock.ts'
 import type { RetainedPoint } from '@strata/shared/policy/retention.ts'
 import { listCatalogued } from '@strata/shared/repository/catalog/read-catalog.ts'
 import { isReadable, isVoid, momentOf, pointId, type Point } from '@strata/shared/repository/points.ts'
@@ -11,6 +13,10 @@ export interface SetPoint extends RetainedPoint {
   readonly chain: string
   /** What the point added to the store when it was made. */
   readonly storedBytes: number
+  /** How its chain is locked. */
+  readonly lock: ChainLock | undefined
+  /** It was to be locked, and could not be. */
+  readonly isNotLocked: boolean
 }
 
 /** What decisions about a set are made of. */
@@ -46,7 +52,7 @@ export async function readSetPoints(
 }
 
 export function setPoint(point: Point): SetPoint {
-  const { consistency, createdAt, copyOf, chain, statistics } = point.manifest
+  const { consistency, createdAt, copyOf, chain, statistics, lock, warnings } = point.manifest
   return {
     id: pointId(point),
     sequence: point.sequence,
@@ -56,5 +62,8 @@ export function setPoint(point: Point): SetPoint {
     createdAt,
     chain,
     storedBytes: statistics.storedBytes,
+    ...(lock === undefined ? {} : { lockedUntilMs: pointLockEndMs(lock, createdAt) }),
+    lock,
+    isNotLocked: warnings.some(({ code }) => code === 'W_NOT_LOCKED'),
   }
 }

@@ -135,7 +135,7 @@ class VerifyRun {
     const [first] = entries
     if (first === undefined) return
     const { repository, clock, onWarning = () => undefined } = this.#options
-    const { state } = await new RetentionLedger(repository).read(first.set)
+    const state = await new RetentionLedger(repository).readIfUsable(first.set, onWarning)
     const isThere = await whichAreThere(repository, state)
     const isWanted = (point: Point): boolean => this.#selected?.has(pointId(point)) === true || isThere(point.sequence)
     const points = entries.filter(isReadable).filter(isWanted)

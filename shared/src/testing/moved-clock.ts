@@ -1,4 +1,4 @@
-import type { Clock } from '@strata/shared/clock.ts'
+import type { Clock } from '../clock.ts'
 
 /** Time that passes when a test says so. */
 export class MovedClock implements Clock {
