@@ -15,6 +15,7 @@ export class KeptServer {
   #isWanted = false
   #wasKilled = false
   #backAfterMs = pauseMs
+  readonly #defects: string[] = []
 
   constructor(start: (faults: Environment) => StartedRun, onEnd: OnEnd) {
     this.#start = start
@@ -38,6 +39,11 @@ export class KeptServer {
 
   get messages(): string {
     return this.#run?.messages ?? ''
+  }
+
+  /** What its processes that have ended had said of defects of their own. */
+  get defects(): readonly string[] {
+    return this.#defects
   }
 
   kill(backAfterMs: number): void {
@@ -67,6 +73,7 @@ export class KeptServer {
       this.#backAfterMs = pauseMs
       this.#run = this.#start(env)
       const ended = await this.#run.ended
+      this.#defects.push(...defectsIn(ended.messages))
       await this.#over(ended, 'STRATA_FAULTS' in env)
     }
   }
@@ -82,6 +89,10 @@ export class KeptServer {
     if (!output.endsWith('\n') || child?.exitCode !== null || child.signalCode !== null) return undefined
     return JSON.parse(output) as { address: string | null }
   }
+}
+
+function defectsIn(messages: string): string[] {
+  return messages.split('\n').filter((line) => line.includes('E_BUG'))
 }
 
 const pauseMs = 200

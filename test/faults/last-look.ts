@@ -55,6 +55,8 @@ export async function playOut(world: World, repository: Repository, played: Play
     if (result?.exitCode === 0) continue
     world.problems.push(`server ${String(index)} did not end in order: ${result?.messages ?? ''}`)
   }
+  for (const defect of world.servers.flatMap(({ defects }) => defects))
+    world.problems.push(`a server has told of a defect: ${defect}`)
   await world.place.untilNoProcess()
   await nothingLeft(world)
 }

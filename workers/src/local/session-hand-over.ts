@@ -31,6 +31,7 @@ export async function createSessionHandOver(directory: string, session: string):
   }
 }
 
+/** A segment may come in at that moment: then once more. */
 export async function removeSessionHandOver(path: string): Promise<void> {
-  await rm(path, { recursive: true, force: true })
+  await rm(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 })
 }

@@ -10,7 +10,7 @@ import type { UploadAnswer, UploadRequest } from '@strata/shared/protocol/wire.t
 import { removeSessionHandOver, sessionHandOver } from '../../local/session-hand-over.ts'
 import type { Admission } from '../admission.ts'
 import type { Gateway } from '../gateway.ts'
-import type { SessionRef } from '../live-sessions.ts'
+import { unknownSession, type SessionRef } from '../live-sessions.ts'
 import { requireAdmitted } from './admitted.ts'
 import type { SegmentIntake } from './handlers.ts'
 
@@ -59,7 +59,7 @@ export class DirectIntake implements SegmentIntake {
     const path = join(directory, segmentFile)
     try {
       await mkdir(directory, { recursive: true, mode: 0o700 })
-      await write(path, body, what)
+      await write(path, body, what, ref)
       const priority = await this.#admission.queued(upload)
       await gateway.handedOver(ref, segment, { segmentFile, sealed: true, bytes: what.bytes, priority })
     } finally {
@@ -80,8 +80,8 @@ function requireSize({ bytes }: UploadRequest): void {
   throw new StrataError('E_LIMIT', `a segment of ${String(bytes)} bytes; at most ${String(handOverFileBytesMax)}`)
 }
 
-/** E_REQUEST_INVALID: not what was announced. E_SERVICE_BUSY: there is no room. */
-async function write(path: string, body: Readable, { bytes, sha256 }: UploadRequest): Promise<void> {
+/** E_REQUEST_INVALID: not what was announced. E_SERVICE_BUSY: there is no room. E_SESSION_UNKNOWN: it was just given up. */
+async function write(path: string, body: Readable, { bytes, sha256 }: UploadRequest, ref: SessionRef): Promise<void> {
   const hash = createHash('sha256')
   let received = 0
   const counted = new Transform({
@@ -98,6 +98,8 @@ async function write(path: string, body: Readable, { bytes, sha256 }: UploadRequ
   } catch (error) {
     body.resume()
     if (systemErrorCode(error) === 'ENOSPC') throw noSpace(error)
+    // Its directory goes with it.
+    if (systemErrorCode(error) === 'ENOENT') throw unknownSession(ref, error)
     if (error instanceof StrataError || !body.readableAborted) throw error
     throw new StrataError('E_REQUEST_INVALID', 'the request ended before its segment', { cause: error })
   }
