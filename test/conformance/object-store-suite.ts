@@ -38,11 +38,12 @@ export function describeObjectStore(start: () => Promise<StoreUnderTest>, hasBuc
   const openStores: ObjectStore[] = []
   const open = async (
     place = `place-${String((places += 1))}`,
-  ): Promise<{ store: ObjectStore; metrics: StoreMetrics }> => {
-    const metrics = createStoreMetrics()
+  ): Promise<{ store: ObjectStore; metrics: StoreMetrics; told: string[] }> => {
+    const told: string[] = []
+    const metrics = createStoreMetrics(({ kind, name }) => told.push(`${kind} ${name}`))
     const store = await underTest.open(place, metrics.onRequest)
     openStores.push(store)
-    return { store, metrics }
+    return { store, metrics, told }
   }
 
   before(async () => {
@@ -493,8 +494,8 @@ export function describeObjectStore(start: () => Promise<StoreUnderTest>, hasBuc
     assertNear(await store.now(), systemClock.nowMs())
   })
 
-  test('every request is counted with its bytes', async () => {
-    const { store, metrics } = await open()
+  test('every request is counted with its bytes, and told with its name', async () => {
+    const { store, metrics, told } = await open()
     await store.put('a', [bytesOf(100), bytesOf(11)])
     await store.get('a')
     await store.get('a', { offset: 1, length: 10 })
@@ -502,11 +503,15 @@ export function describeObjectStore(start: () => Promise<StoreUnderTest>, hasBuc
     await rejects(store.put('a', [bytesOf(7)], { ifAbsent: true }), 'E_OBJECT_EXISTS')
     await rejects(store.get('a', { offset: 200, length: 10 }), 'E_OBJECT_TRUNCATED')
     await store.delete('a')
+    assert.deepEqual(await namesIn(store, 'p'), [])
     const { byKind } = metrics.totals()
     assert.deepEqual(byKind.put, { requests: 2, bytesSent: 111, bytesReceived: 0 })
     assert.deepEqual(byKind.get, { requests: 3, bytesSent: 0, bytesReceived: 121 })
     assert.deepEqual(byKind.head, { requests: 1, bytesSent: 0, bytesReceived: 0 })
     assert.deepEqual(byKind.delete, { requests: 1, bytesSent: 0, bytesReceived: 0 })
+    // Some ask about the whole store, too.
+    const named = told.filter((request) => !request.endsWith(' '))
+    assert.deepEqual(named, ['put a', 'get a', 'get a', 'head a', 'put a', 'get a', 'delete a', 'list p'])
   })
 
   test('it behaves as the model does, whatever is done in whatever order', async () => {

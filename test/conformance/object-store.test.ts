@@ -249,6 +249,7 @@ test('an observer is told of failures too', async () => {
   const failing = observed(
     () => (told += 1),
     'get',
+    'name',
     async () => await Promise.reject(new Error('no')),
   )
   await assert.rejects(failing, /no/)

@@ -56,7 +56,7 @@ export class AzureComposer {
     const ids = copied.map(({ id }) => id)
     if (byteCount(parts) > 0) ids.push(await this.#send(blob, name, parts))
     await this.#checkLengths(blob, name, copied)
-    await this.#place.request('put', `completing ${name}`, undefined, async (signal) => {
+    await this.#place.request('put', name, `completing ${name}`, undefined, async (signal) => {
       await blob.commitBlockList(ids, { abortSignal: signal })
     })
   }
@@ -66,7 +66,7 @@ export class AzureComposer {
     const { source, offset, length } = range
     const url = await this.#readableUrl(source)
     try {
-      await request('copy', `copying from ${source} to ${name}`, undefined, async (signal) => {
+      await request('copy', name, `copying from ${source} to ${name}`, undefined, async (signal) => {
         try {
           await blob.stageBlockFromURL(id, url, offset, length, { abortSignal: signal })
         } catch (error) {
@@ -108,7 +108,7 @@ export class AzureComposer {
     const id = sentBlockId(parts)
     const bytes = byteCount(parts)
     const sent = (): { sent: number } => ({ sent: bytes })
-    await this.#place.request('put', `writing the end of ${name}`, sent, async (signal, progress) => {
+    await this.#place.request('put', name, `writing the end of ${name}`, sent, async (signal, progress) => {
       await blob.stageBlock(id, () => uploadStream(parts, progress), bytes, { abortSignal: signal })
     })
     return id
@@ -117,7 +117,7 @@ export class AzureComposer {
   /** A range that is read over HTTP may pass the end without an error, and is shorter then. */
   async #checkLengths(blob: BlockBlobClient, name: string, copied: readonly CopiedBlock[]): Promise<void> {
     const { description, request } = this.#place
-    const { uncommittedBlocks = [] } = await request('list', `checking ${name}`, undefined, async (signal) => {
+    const { uncommittedBlocks = [] } = await request('list', name, `checking ${name}`, undefined, async (signal) => {
       return await blob.getBlockList('uncommitted', { abortSignal: signal })
     })
     const lengths = new Map(uncommittedBlocks.map((block) => [block.name, block.size]))

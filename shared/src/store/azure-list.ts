@@ -15,7 +15,7 @@ export interface AzureListingParts {
   /** The store's. */
   readonly description: string
   /** Does one request. */
-  readonly request: (doing: string, send: (signal: AbortSignal) => Promise<Page>) => Promise<Page>
+  readonly request: (prefix: string, doing: string, send: (signal: AbortSignal) => Promise<Page>) => Promise<Page>
 }
 
 /** What both kinds of listing answer. */
@@ -80,7 +80,7 @@ export class AzureListing {
 
   async #page({ kind, prefix }: Listing, marker: string | undefined): Promise<Page> {
     const { container, keyPrefix, request } = this.#parts
-    return await request(`listing ${prefix}`, async (abortSignal) => {
+    return await request(prefix, `listing ${prefix}`, async (abortSignal) => {
       const options = { prefix: keyPrefix + prefix, abortSignal }
       const pages = kind === 'objects' ? container.listBlobsFlat(options) : container.listBlobsByHierarchy('/', options)
       const settings = {

@@ -40,7 +40,7 @@ export class AzureLocks {
 
   async #ask(): Promise<Lockability> {
     const { container, request } = this.#place
-    return await request('lock', 'asking whether the container locks', undefined, async (abortSignal) => {
+    return await request('lock', '', 'asking whether the container locks', undefined, async (abortSignal) => {
       try {
         const { isImmutableStorageWithVersioningEnabled: locks } = await container.getProperties({ abortSignal })
         if (locks === true) return { canLock: true }
@@ -80,7 +80,7 @@ export class AzureLocks {
     const { description, request } = this.#place
     const asked = await this.lockability()
     if (!asked.canLock) throw noLockError(description, asked.why)
-    return await request('lock', doing, undefined, async (signal) => {
+    return await request('lock', name, doing, undefined, async (signal) => {
       try {
         return await send(signal)
       } catch (error) {

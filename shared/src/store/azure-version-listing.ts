@@ -57,7 +57,7 @@ export class AzureVersionListing implements VersionListing {
     let token: string | undefined
     do {
       const from = token
-      const page = await request('list', `listing versions of ${prefix}`, undefined, async (abortSignal) => {
+      const page = await request('list', prefix, `listing versions of ${prefix}`, undefined, async (abortSignal) => {
         const options = { prefix: keyPrefix + prefix, includeVersions: true, abortSignal }
         const settings = {
           maxPageSize: listPageObjectsMax,

@@ -89,7 +89,7 @@ class AzureStore implements ObjectStore {
       container: this.#container,
       keyPrefix: location.prefix,
       description: this.description,
-      request: async (doing, send) => await this.#request('list', doing, undefined, send),
+      request: async (prefix, doing, send) => await this.#request('list', prefix, doing, undefined, send),
     })
     const request: StoreRequester = async (...parts) => await this.#request(...parts)
     const place = {
@@ -119,6 +119,7 @@ class AzureStore implements ObjectStore {
     const bytes = byteCount(parts)
     const version = await this.#request(
       'put',
+      name,
       `writing ${name}`,
       () => ({ sent: bytes }),
       async (signal, progress) => {
@@ -153,7 +154,7 @@ class AzureStore implements ObjectStore {
     const wanted = wantedFrom(part)
     const received = (bytes: Uint8Array): { received: number } => ({ received: bytes.byteLength })
     const blob = await this.#blob(name)
-    return await this.#request('get', `reading ${name}`, received, async (signal, progress) => {
+    return await this.#request('get', name, `reading ${name}`, received, async (signal, progress) => {
       const answer = await this.#startGet(name, blob, wanted.range, signal)
       progress()
       const { contentRange, contentLength } = answer
@@ -175,7 +176,7 @@ class AzureStore implements ObjectStore {
       if (hasCode(error, 'E_OBJECT_MISSING')) return undefined
       throw error
     }
-    return await this.#request('head', `looking at ${name}`, undefined, async (signal) => {
+    return await this.#request('head', name, `looking at ${name}`, undefined, async (signal) => {
       try {
         const answer = await blob.getProperties({ abortSignal: signal })
         this.#observeDate(answer.date)
@@ -219,7 +220,7 @@ class AzureStore implements ObjectStore {
   }
 
   async #tagging<Result>(name: string, send: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
-    return await this.#request('tag', `tags of ${name}`, undefined, async (signal) => {
+    return await this.#request('tag', name, `tags of ${name}`, undefined, async (signal) => {
       try {
         return await send(signal)
       } catch (error) {
@@ -251,7 +252,7 @@ class AzureStore implements ObjectStore {
   async delete(name: string): Promise<void> {
     checkObjectName(name)
     this.#first.forget(name)
-    await this.#request('delete', `deleting ${name}`, undefined, async (signal) => {
+    await this.#request('delete', name, `deleting ${name}`, undefined, async (signal) => {
       try {
         await this.#container.deleteBlob(this.#prefix + name, {
           abortSignal: signal,
@@ -266,7 +267,7 @@ class AzureStore implements ObjectStore {
   async now(): Promise<number> {
     const known = this.#storeClock.current()
     if (known !== undefined) return known
-    await this.#request('head', 'asking the time', undefined, async (signal) => {
+    await this.#request('head', '', 'asking the time', undefined, async (signal) => {
       const answer = await this.#container.getProperties({ abortSignal: signal })
       this.#observeDate(answer.date)
     })
@@ -284,13 +285,14 @@ class AzureStore implements ObjectStore {
   /** One request: gated, watched for idleness, counted, and its errors given their codes. */
   async #request<Result>(
     kind: StoreRequestKind,
+    name: string,
     doing: string,
     bytes: ((result: Result) => { sent?: number; received?: number }) | undefined,
     request: (signal: AbortSignal, progress: () => void) => Promise<Result>,
   ): Promise<Result> {
     const limited = async (): Promise<Result> => await withIdleLimit(this.#idleMs, request)
     try {
-      return await this.#gate.run(async () => await observed(this.#onRequest, kind, limited, bytes))
+      return await this.#gate.run(async () => await observed(this.#onRequest, kind, name, limited, bytes))
     } catch (error) {
       const what = `${doing} in ${this.description}`
       if (isBrokenOff(error)) throw brokenBodyError(error, what)

@@ -106,19 +106,19 @@ class DirectoryStore implements ObjectStore {
       await this.#writer.write(name, contentOf(parts), isNew)
       if (!isNew) await this.#tags.drop(name)
     }
-    await this.#run('put', `writing ${name}`, directoryWriteError, request, () => ({ sent: byteCount(parts) }))
+    await this.#run('put', name, `writing ${name}`, directoryWriteError, request, () => ({ sent: byteCount(parts) }))
   }
 
   async compose(name: string, ranges: readonly CopyRange[], parts: readonly Uint8Array[]): Promise<void> {
     checkCompose(this.copying, this.description, { name, ranges, parts })
     const content = composedOf(this.#place, ranges, parts, async (source, copy) => {
-      await this.#run('copy', `copying from ${source}`, directoryError, copy)
+      await this.#run('copy', name, `copying from ${source}`, directoryError, copy)
     })
     const request = async (): Promise<void> => {
       await this.#writer.write(name, content, false)
       await this.#tags.drop(name)
     }
-    await this.#run('put', `writing ${name}`, directoryWriteError, request, () => ({ sent: byteCount(parts) }))
+    await this.#run('put', name, `writing ${name}`, directoryWriteError, request, () => ({ sent: byteCount(parts) }))
   }
 
   async get(name: string, part?: ByteRange | WholeObject): Promise<Uint8Array<ArrayBuffer>> {
@@ -132,14 +132,14 @@ class DirectoryStore implements ObjectStore {
         await object.file.close()
       }
     }
-    return await this.#run('get', `reading ${name}`, directoryError, request, (bytes) => ({
+    return await this.#run('get', name, `reading ${name}`, directoryError, request, (bytes) => ({
       received: bytes.byteLength,
     }))
   }
 
   async head(name: string): Promise<ObjectInfo | undefined> {
     checkObjectName(name)
-    return await this.#run('head', `looking at ${name}`, directoryError, async () => {
+    return await this.#run('head', name, `looking at ${name}`, directoryError, async () => {
       const info = (await this.#place.hasDirectoryOf(name)) ? await objectInfo(this.#place.root, name) : undefined
       if (info === undefined) await this.#place.checkRoot()
       else await this.#writer.syncUpwards(name)
@@ -168,7 +168,7 @@ class DirectoryStore implements ObjectStore {
   ): AsyncGenerator<Item> {
     const doing = `listing ${prefix}`
     const readOne = async <Result>(read: () => Promise<Result>): Promise<Result> =>
-      await this.#run('list', doing, directoryError, read)
+      await this.#run('list', prefix, doing, directoryError, read)
     try {
       await this.#place.checkRoot()
       if (!(await this.#place.hasDirectoryOf(`${prefix}x`))) return
@@ -181,14 +181,20 @@ class DirectoryStore implements ObjectStore {
   async setTags(name: string, tags: ObjectTags): Promise<void> {
     checkObjectName(name)
     checkTags(tags)
-    await this.#run('tag', `tagging ${name}`, directoryWriteError, async () => {
+    await this.#run('tag', name, `tagging ${name}`, directoryWriteError, async () => {
       await this.#tags.set(name, tags)
     })
   }
 
   async tags(name: string): Promise<ObjectTags> {
     checkObjectName(name)
-    return await this.#run('tag', `reading the tags of ${name}`, directoryError, async () => await this.#tags.get(name))
+    return await this.#run(
+      'tag',
+      name,
+      `reading the tags of ${name}`,
+      directoryError,
+      async () => await this.#tags.get(name),
+    )
   }
 
   readonly listTagged = (key: string, value: string, options: ListOptions = {}): AsyncIterable<TaggedObject> =>
@@ -199,7 +205,7 @@ class DirectoryStore implements ObjectStore {
     checkListPrefix(startAfter)
     const doing = 'looking for tagged objects'
     const request = async <Result>(kind: 'list' | 'tag', work: () => Promise<Result>): Promise<Result> =>
-      await this.#run(kind, doing, directoryError, work)
+      await this.#run(kind, '', doing, directoryError, work)
     try {
       yield* this.#tags.withTag(key, value, startAfter, request)
     } catch (error) {
@@ -226,7 +232,7 @@ class DirectoryStore implements ObjectStore {
 
   async delete(name: string): Promise<void> {
     checkObjectName(name)
-    await this.#run('delete', `deleting ${name}`, directoryWriteError, async () => {
+    await this.#run('delete', name, `deleting ${name}`, directoryWriteError, async () => {
       await this.#remove(name)
       await this.#tags.drop(name)
     })
@@ -253,7 +259,7 @@ class DirectoryStore implements ObjectStore {
   async now(): Promise<number> {
     const known = this.#clock.current()
     if (known !== undefined) return known
-    return await this.#run('head', 'asking the time', directoryWriteError, async () => {
+    return await this.#run('head', '', 'asking the time', directoryWriteError, async () => {
       const temporary = await this.#writer.writeTemporary('clock', contentOf([Uint8Array.of(0)]))
       try {
         const { mtimeMs } = await stat(temporary)
@@ -272,13 +278,14 @@ class DirectoryStore implements ObjectStore {
   /** One request: counted, and its system errors given their codes. */
   async #run<Result>(
     kind: StoreRequestKind,
+    name: string,
     doing: string,
     coded: (error: unknown, doing: string) => StrataError,
     request: () => Promise<Result>,
     bytes?: (result: Result) => { sent?: number; received?: number },
   ): Promise<Result> {
     try {
-      return await observed(this.#onRequest, kind, request, bytes)
+      return await observed(this.#onRequest, kind, name, request, bytes)
     } catch (error) {
       throw coded(error, `${doing} in ${this.description}`)
     }

@@ -66,7 +66,7 @@ export class MemoryStore implements ObjectStore {
       this.#keep(name, joined(parts), options.lock)
       return byteCount(parts)
     }
-    await observed(this.#onRequest, 'put', request, (sent) => ({ sent }))
+    await observed(this.#onRequest, 'put', name, request, (sent) => ({ sent }))
   }
 
   async compose(name: string, ranges: readonly CopyRange[], parts: readonly Uint8Array[]): Promise<void> {
@@ -74,14 +74,14 @@ export class MemoryStore implements ObjectStore {
     const copies: Uint8Array[] = []
     for (const range of ranges) {
       const copy = async (): Promise<Uint8Array> => await Promise.resolve(this.#rangeOf(range.source, range))
-      copies.push(await observed(this.#onRequest, 'copy', copy))
+      copies.push(await observed(this.#onRequest, 'copy', name, copy))
     }
     const request = async (): Promise<number> => {
       await Promise.resolve()
       this.#keep(name, joined([...copies, ...parts]))
       return byteCount(parts)
     }
-    await observed(this.#onRequest, 'put', request, (sent) => ({ sent }))
+    await observed(this.#onRequest, 'put', name, request, (sent) => ({ sent }))
   }
 
   async get(name: string, part?: ByteRange | WholeObject): Promise<Uint8Array<ArrayBuffer>> {
@@ -94,12 +94,12 @@ export class MemoryStore implements ObjectStore {
       if (bytes.byteLength > bytesMax) throw tooLongError(this.description, name, bytesMax, bytes.byteLength)
       return bytes.slice()
     }
-    return await observed(this.#onRequest, 'get', request, (bytes) => ({ received: bytes.byteLength }))
+    return await observed(this.#onRequest, 'get', name, request, (bytes) => ({ received: bytes.byteLength }))
   }
 
   async head(name: string): Promise<ObjectInfo | undefined> {
     checkObjectName(name)
-    return await observed(this.#onRequest, 'head', async () => {
+    return await observed(this.#onRequest, 'head', name, async () => {
       await Promise.resolve()
       return this.#info(name)
     })
@@ -111,7 +111,7 @@ export class MemoryStore implements ObjectStore {
     checkListPrefix(startAfter)
     const wanted = (name: string): boolean => name.startsWith(prefix) && name > startAfter
     const names = [...this.#listedNames()].filter(wanted).sort(compareNames)
-    for await (const page of this.#pages(names, (name) => this.#info(name))) {
+    for await (const page of this.#pages(prefix, names, (name) => this.#info(name))) {
       for (const info of page) if (info !== undefined) yield info
     }
   }
@@ -125,15 +125,20 @@ export class MemoryStore implements ObjectStore {
       const directory = name.startsWith(prefix) ? directoryBelow(prefix, name) : undefined
       if (directory !== undefined && directory > startAfter) directories.add(directory)
     }
-    for await (const page of this.#pages([...directories].sort(compareNames), (directory) => directory)) yield* page
+    for await (const page of this.#pages(prefix, [...directories].sort(compareNames), (directory) => directory))
+      yield* page
   }
 
   /** Each page is one request, at whose time its items are made; there is at least one. */
-  async *#pages<Item>(names: readonly string[], itemOf: (name: string) => Item): AsyncGenerator<Item[]> {
+  async *#pages<Item>(
+    prefix: string,
+    names: readonly string[],
+    itemOf: (name: string) => Item,
+  ): AsyncGenerator<Item[]> {
     let first = 0
     do {
       const page = names.slice(first, first + listPageObjectsMax)
-      yield await observed(this.#onRequest, 'list', async () => {
+      yield await observed(this.#onRequest, 'list', prefix, async () => {
         await Promise.resolve()
         return page.map(itemOf)
       })
@@ -144,7 +149,7 @@ export class MemoryStore implements ObjectStore {
   async setTags(name: string, tags: ObjectTags): Promise<void> {
     checkObjectName(name)
     checkTags(tags)
-    await observed(this.#onRequest, 'tag', async () => {
+    await observed(this.#onRequest, 'tag', name, async () => {
       await Promise.resolve()
       this.#change(name, { tagged: { tags: { ...tags }, taggedMs: this.#clock.nowMs() } })
     })
@@ -152,7 +157,7 @@ export class MemoryStore implements ObjectStore {
 
   async tags(name: string): Promise<ObjectTags> {
     checkObjectName(name)
-    return await observed(this.#onRequest, 'tag', async () => {
+    return await observed(this.#onRequest, 'tag', name, async () => {
       await Promise.resolve()
       return { ...this.#held(name).tagged?.tags }
     })
@@ -195,7 +200,7 @@ export class MemoryStore implements ObjectStore {
 
   async #locking<Result>(name: string, work: () => Result): Promise<Result> {
     checkObjectName(name)
-    return await observed(this.#onRequest, 'lock', async () => {
+    return await observed(this.#onRequest, 'lock', name, async () => {
       await Promise.resolve()
       return work()
     })
@@ -203,7 +208,7 @@ export class MemoryStore implements ObjectStore {
 
   async delete(name: string): Promise<void> {
     checkObjectName(name)
-    await observed(this.#onRequest, 'delete', async () => {
+    await observed(this.#onRequest, 'delete', name, async () => {
       await Promise.resolve()
       const shelf = this.#objects.get(name)
       if (shelf?.keepsVersions === false) this.#remove(name)

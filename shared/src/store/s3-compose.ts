@@ -78,7 +78,7 @@ export class S3Composer {
       // Its parts then have checksums too, also those that the server copies.
       ...(checksums === 'when_supported' ? { ChecksumAlgorithm: 'CRC32' } : {}),
     })
-    return await request('put', `beginning ${name}`, undefined, async (signal) => {
+    return await request('put', name, `beginning ${name}`, undefined, async (signal) => {
       const { UploadId } = await client.send(command, { abortSignal: signal }).catch((error: unknown) => {
         throw this.#orNoCopy(error)
       })
@@ -106,7 +106,7 @@ export class S3Composer {
       return completedPart(number, output.CopyPartResult)
     }
     try {
-      return await request('copy', `copying from ${source} to ${name}`, undefined, copy)
+      return await request('copy', name, `copying from ${source} to ${name}`, undefined, copy)
     } catch (error) {
       throw await whyNotCopied(error, description, range, head)
     }
@@ -115,7 +115,7 @@ export class S3Composer {
   async #send({ name, id }: Upload, number: number, parts: readonly Uint8Array[]): Promise<CompletedPart> {
     const { client, checksums, request } = this.#place
     const sent = (): { sent: number } => ({ sent: byteCount(parts) })
-    return await request('put', `writing the end of ${name}`, sent, async (signal, progress) => {
+    return await request('put', name, `writing the end of ${name}`, sent, async (signal, progress) => {
       const body = s3Body(parts, checksums, progress)
       const output = await client.send(new UploadPartCommand({ ...id, PartNumber: number, ...body }), {
         abortSignal: signal,
@@ -126,13 +126,13 @@ export class S3Composer {
 
   async #complete({ name, id }: Upload, parts: CompletedPart[]): Promise<void> {
     const command = new CompleteMultipartUploadCommand({ ...id, MultipartUpload: { Parts: parts } })
-    await this.#place.request('put', `completing ${name}`, undefined, async (signal) => {
+    await this.#place.request('put', name, `completing ${name}`, undefined, async (signal) => {
       await this.#place.client.send(command, { abortSignal: signal })
     })
   }
 
   async #abort({ name, id }: Upload): Promise<void> {
-    await this.#place.request('delete', `giving up ${name}`, undefined, async (signal) => {
+    await this.#place.request('delete', name, `giving up ${name}`, undefined, async (signal) => {
       await this.#place.client.send(new AbortMultipartUploadCommand(id), { abortSignal: signal })
     })
   }

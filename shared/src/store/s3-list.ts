@@ -14,7 +14,7 @@ export interface S3ListingParts {
   /** The store's. */
   readonly description: string
   /** Does one request. */
-  readonly request: (doing: string, send: (signal: AbortSignal) => Promise<Page>) => Promise<Page>
+  readonly request: (prefix: string, doing: string, send: (signal: AbortSignal) => Promise<Page>) => Promise<Page>
 }
 
 type Page = ListObjectsV2CommandOutput
@@ -85,7 +85,11 @@ export class S3Listing {
       ...(startAfter === '' ? {} : { StartAfter: keyPrefix + startAfter }),
       ...(token === undefined ? {} : { ContinuationToken: token }),
     })
-    return await request(`listing ${prefix}`, async (abortSignal) => await client.send(command, { abortSignal }))
+    return await request(
+      prefix,
+      `listing ${prefix}`,
+      async (abortSignal) => await client.send(command, { abortSignal }),
+    )
   }
 
   #infosOf(page: Page): ObjectInfo[] {

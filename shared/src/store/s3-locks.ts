@@ -60,7 +60,7 @@ export class S3Locks {
 
   async #ask(): Promise<Lockability> {
     const { client, bucket: Bucket, request } = this.#place
-    return await request('lock', 'asking whether the bucket locks', undefined, async (abortSignal) => {
+    return await request('lock', '', 'asking whether the bucket locks', undefined, async (abortSignal) => {
       try {
         const command = new GetObjectLockConfigurationCommand({ Bucket })
         const { ObjectLockConfiguration } = await client.send(command, { abortSignal })
@@ -112,7 +112,7 @@ export class S3Locks {
     const { description, request } = this.#place
     const asked = await this.lockability()
     if (!asked.canLock) throw noLockError(description, asked.why)
-    return await request('lock', doing, undefined, async (signal) => {
+    return await request('lock', name, doing, undefined, async (signal) => {
       try {
         return await send(signal)
       } catch (error) {

@@ -41,7 +41,7 @@ export class S3Tags {
   }
 
   async #request<Result>(doing: string, name: string, send: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
-    return await this.#place.request('tag', doing, undefined, async (signal) => {
+    return await this.#place.request('tag', name, doing, undefined, async (signal) => {
       try {
         return await send(signal)
       } catch (error) {

@@ -100,7 +100,7 @@ export class S3VersionListing implements VersionListing {
       ...(version === undefined ? {} : { VersionIdMarker: version }),
     })
     const doing = `listing versions of ${prefix}`
-    return await request('list', doing, undefined, async (abortSignal) => {
+    return await request('list', prefix, doing, undefined, async (abortSignal) => {
       try {
         return await client.send(command, { abortSignal })
       } catch (error) {

@@ -104,7 +104,7 @@ class S3Store implements ObjectStore {
     }
     this.#listing = new S3Listing({
       ...place,
-      request: async (doing, send) => await this.#request('list', doing, undefined, send),
+      request: async (prefix, doing, send) => await this.#request('list', prefix, doing, undefined, send),
     })
     this.#checksums = location.checksums
     const { checksums } = location
@@ -132,6 +132,7 @@ class S3Store implements ObjectStore {
     const doing = `writing ${name}`
     const version = await this.#request(
       'put',
+      name,
       doing,
       () => ({ sent: bytes }),
       async (signal, progress) => {
@@ -165,7 +166,7 @@ class S3Store implements ObjectStore {
     const doing = `reading ${name}`
     const received = (bytes: Uint8Array): { received: number } => ({ received: bytes.byteLength })
     const version = await this.#versionOf(name)
-    return await this.#request('get', doing, received, async (signal, progress) => {
+    return await this.#request('get', name, doing, received, async (signal, progress) => {
       const output = await this.#startGet(name, version, wanted.range, signal)
       progress()
       const answer = {
@@ -190,7 +191,7 @@ class S3Store implements ObjectStore {
       ...this.#object(name, version),
       ...(this.#headSha256 ? { ChecksumMode: 'ENABLED' } : {}),
     })
-    const info = await this.#request('head', `looking at ${name}`, undefined, async (signal) => {
+    const info = await this.#request('head', name, `looking at ${name}`, undefined, async (signal) => {
       try {
         const output = await this.#client.send(command, { abortSignal: signal })
         const sha256 = sha256Of(output.ChecksumSHA256)
@@ -256,7 +257,7 @@ class S3Store implements ObjectStore {
   async delete(name: string): Promise<void> {
     checkObjectName(name)
     this.#first.forget(name)
-    await this.#request('delete', `deleting ${name}`, undefined, async (signal) => {
+    await this.#request('delete', name, `deleting ${name}`, undefined, async (signal) => {
       try {
         await this.#client.send(new DeleteObjectCommand(this.#object(name)), { abortSignal: signal })
       } catch (error) {
@@ -282,13 +283,14 @@ class S3Store implements ObjectStore {
   /** One request: gated, watched for idleness, counted, and its errors given their codes. */
   async #request<Result>(
     kind: StoreRequestKind,
+    name: string,
     doing: string,
     bytes: ((result: Result) => { sent?: number; received?: number }) | undefined,
     request: (signal: AbortSignal, progress: () => void) => Promise<Result>,
   ): Promise<Result> {
     const limited = async (): Promise<Result> => await withIdleLimit(this.#idleMs, request)
     try {
-      const result = await this.#gate.run(async () => await observed(this.#onRequest, kind, limited, bytes))
+      const result = await this.#gate.run(async () => await observed(this.#onRequest, kind, name, limited, bytes))
       if (kind !== 'head') this.#bucketSeen = true
       return result
     } catch (error) {
@@ -350,7 +352,7 @@ class S3Store implements ObjectStore {
   }
 
   async #askBucket(doing: string): Promise<void> {
-    await this.#request('head', doing, undefined, async (signal) => {
+    await this.#request('head', '', doing, undefined, async (signal) => {
       try {
         await this.#client.send(new HeadBucketCommand({ Bucket: this.#bucket }), { abortSignal: signal })
       } catch (error) {

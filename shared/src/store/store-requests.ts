@@ -6,6 +6,8 @@ export type StoreRequestKind = 'put' | 'copy' | 'get' | 'head' | 'list' | 'tag' 
 
 export interface StoreRequest {
   readonly kind: StoreRequestKind
+  /** Of the object; of a listing the prefix; '' where a request is about the store as a whole. */
+  readonly name: string
   /** Object bytes sent, without headers; 0 when the request failed, and for what the store copies by itself. */
   readonly bytesSent: number
   /** Object bytes received, without headers and listings; 0 when the request failed. */
@@ -18,6 +20,7 @@ export type StoreObserver = (request: StoreRequest) => void
 /** One request as a cloud store makes it: the parts of a store that lie in files of their own go through it. */
 export type StoreRequester = <Result>(
   kind: StoreRequestKind,
+  name: string,
   doing: string,
   bytes: ((result: Result) => { readonly sent?: number; readonly received?: number }) | undefined,
   request: (signal: AbortSignal, progress: () => void) => Promise<Result>,
@@ -27,6 +30,7 @@ export type StoreRequester = <Result>(
 export async function observed<Result>(
   observer: StoreObserver | undefined,
   kind: StoreRequestKind,
+  name: string,
   request: () => Promise<Result>,
   bytes?: (result: Result) => { readonly sent?: number; readonly received?: number },
 ): Promise<Result> {
@@ -40,6 +44,6 @@ export async function observed<Result>(
     received = counted?.received ?? 0
     return result
   } finally {
-    observer({ kind, bytesSent: sent, bytesReceived: received })
+    observer({ kind, name, bytesSent: sent, bytesReceived: received })
   }
 }
