@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { retiredTagKey, retiredTagValue } from '../repository/retention/retired.ts'
-import { placeHash, type LifecycleRule, type StorageClass } from './rules.ts'
+import type { ColderClass } from '../store/storage-class.ts'
+import { placeHash, type LifecycleRule } from './rules.ts'
 
 /** Rules as the management policy of a storage account has them: its JSON, with whatever else others have put there. */
 export interface AzureRule {
@@ -31,7 +32,7 @@ export interface AzureActions {
 /** `delete: { daysAfterModificationGreaterThan: 1 }` */
 export type AzureActionSet = Readonly<Record<string, Readonly<Record<string, number>> | boolean>>
 
-const actionOf: Readonly<Record<StorageClass, string>> = {
+const actionOf: Readonly<Record<ColderClass, string>> = {
   infrequent: 'tierToCool',
   'archive-instant': 'tierToCold',
   archive: 'tierToArchive',

@@ -4,7 +4,7 @@ import type { TransitionStorageClass } from '@aws-sdk/client-s3'
 import fc from 'fast-check'
 import { hasCode } from '../errors.ts'
 import { archivedBytesMin } from '../limits.ts'
-import { storageClasses } from '../policy/keeping-members.ts'
+import { colderClasses } from '../store/storage-class.ts'
 import { asId, type TenantId } from '../types.ts'
 import { azureDialect, s3Dialect } from './dialects.ts'
 import { judgeRules, sameRules } from './judge.ts'
@@ -29,7 +29,7 @@ const inputs = fc.record({
       .map((days) => days.sort((a, b) => a - b))
       .chain((days) =>
         fc
-          .subarray([...storageClasses], { minLength: days.length, maxLength: days.length })
+          .subarray([...colderClasses], { minLength: days.length, maxLength: days.length })
           .map((classes) => classes.map((name, index) => ({ class: name, afterDays: days[index] ?? 0 }))),
       ),
   }),

@@ -10,7 +10,8 @@ import {
   stagedExpiryDays,
   uploadAbortDays,
 } from '../limits.ts'
-import type { StorageClassRules, storageClasses } from '../policy/keeping-members.ts'
+import type { StorageClassRules } from '../policy/keeping-members.ts'
+import type { ColderClass } from '../store/storage-class.ts'
 import type { TenantId } from '../types.ts'
 
 /**
@@ -20,7 +21,6 @@ import type { TenantId } from '../types.ts'
  * becomes of the policy.
  */
 export type Provider = 's3' | 'azure'
-export type StorageClass = (typeof storageClasses)[number]
 
 export interface LifecycleRule {
   /** Unique among the rules of one store; `[a-z0-9-]`. */
@@ -42,7 +42,7 @@ export interface LifecycleRule {
 
 export interface StorageClassMove {
   readonly afterDays: number
-  readonly class: StorageClass
+  readonly class: ColderClass
 }
 
 export interface RepositoryLifecycle {
@@ -71,7 +71,7 @@ export interface StagingLifecycle {
 
 export type LifecycleInput = RepositoryLifecycle | StagingLifecycle
 
-const archiveClasses: ReadonlySet<StorageClass> = new Set(['archive', 'deep-archive'])
+const archiveClasses: ReadonlySet<ColderClass> = new Set(['archive', 'deep-archive'])
 
 /** Errors: E_LIFECYCLE_IMPOSSIBLE, where the policy wants what the rules of such a store cannot do safely. */
 export function compileLifecycle(input: LifecycleInput): LifecycleRule[] {

@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { LifecycleRule as SdkRule, TransitionStorageClass } from '@aws-sdk/client-s3'
 import { retiredTagKey, retiredTagValue } from '../repository/retention/retired.ts'
-import { placeHash, type LifecycleRule, type StorageClass } from './rules.ts'
+import type { ColderClass } from '../store/storage-class.ts'
+import { placeHash, type LifecycleRule } from './rules.ts'
 
 /** Rules as S3 has them: what ours look like, and what a rule says, in whichever of its forms. */
 export type S3Rule = Omit<SdkRule, 'Prefix'> & {
@@ -9,7 +10,7 @@ export type S3Rule = Omit<SdkRule, 'Prefix'> & {
   Prefix?: string | undefined
 }
 
-export const s3Classes: Readonly<Record<StorageClass, TransitionStorageClass>> = {
+export const s3Classes: Readonly<Record<ColderClass, TransitionStorageClass>> = {
   infrequent: 'STANDARD_IA',
   'archive-instant': 'GLACIER_IR',
   archive: 'GLACIER',

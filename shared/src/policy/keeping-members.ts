@@ -16,6 +16,7 @@ import {
   verifyEveryDaysDefault,
   verifyEveryDaysMax,
 } from '../limits.ts'
+import { colderClasses } from '../store/storage-class.ts'
 import { durationFrom } from './duration.ts'
 import { checkDuration, checked, listOf, member, oneOf, section, wholeNumberFrom } from './member-checks.ts'
 import { keepsAnything, longestKeptMs, noCounts, retentionDefault, type Retention } from './retention-rules.ts'
@@ -69,11 +70,8 @@ export const immutabilitySchema = section(immutabilityMembers)
 /** For how long nobody can delete a point; undefined: there are no locks. */
 export type Immutability = v.InferOutput<typeof immutabilitySchema>
 
-/** The coldest last. */
-export const storageClasses = ['infrequent', 'archive-instant', 'archive', 'deep-archive'] as const
-
-export const storageClassMembers = { afterDays: wholeNumberFrom(0, policyDaysMax), class: oneOf(storageClasses) }
-export const storageClassSchema = listOf(section(storageClassMembers), storageClasses.length)
+export const storageClassMembers = { afterDays: wholeNumberFrom(0, policyDaysMax), class: oneOf(colderClasses) }
+export const storageClassSchema = listOf(section(storageClassMembers), colderClasses.length)
 /** From which age on objects are in which class, youngest first. */
 export type StorageClassRules = Readonly<v.InferOutput<typeof storageClassSchema>>
 
@@ -100,7 +98,7 @@ function storageClassRelations(policy: unknown): string[] {
     const place = `storageClass.${String(index)}`
     if (rule.afterDays <= before.afterDays)
       return [`${place}.afterDays is no later than the one before; write ages that grow`]
-    const isColder = storageClasses.indexOf(rule.class) > storageClasses.indexOf(before.class)
+    const isColder = colderClasses.indexOf(rule.class) > colderClasses.indexOf(before.class)
     return isColder
       ? []
       : [`${place}.class is not colder than ${before.class}; write classes that grow colder with age`]

@@ -3,6 +3,7 @@ import { StrataError } from '../errors.ts'
 import { listPageObjectsMax, storeRequestsInFlightMax } from '../limits.ts'
 import { isDirectoryName, isObjectName } from './object-names.ts'
 import type { ObjectInfo } from './object-store.ts'
+import { classOfAzure } from './storage-class.ts'
 
 /**
  * The listings of a container. Azure's cannot start after a name: the pages before it are fetched and thrown away. Where
@@ -98,7 +99,7 @@ export class AzureListing {
     for (const { name: key, properties } of page.segment.blobItems) {
       const name = this.#nameOf(key)
       if (name !== undefined && isObjectName(name)) {
-        infos.push(objectInfo(name, properties.contentLength, properties.lastModified))
+        infos.push(objectInfo(name, properties))
       }
     }
     return infos
@@ -152,6 +153,19 @@ function resumeKey({ kind, prefix, startAfter }: Listing): string {
   return `${kind} ${prefix} ${startAfter}`
 }
 
-export function objectInfo(name: string, sizeBytes: number | undefined, modified: Date | undefined): ObjectInfo {
-  return { name, sizeBytes: sizeBytes ?? 0, modifiedMs: modified?.getTime() ?? 0 }
+/** What a server says of a blob. */
+interface AzureObject {
+  readonly contentLength?: number | undefined
+  readonly lastModified?: Date | undefined
+  readonly accessTier?: string | undefined
+}
+
+export function objectInfo(name: string, { contentLength = 0, lastModified, accessTier }: AzureObject): ObjectInfo {
+  const storageClass = classOfAzure(accessTier)
+  return {
+    name,
+    sizeBytes: contentLength,
+    modifiedMs: lastModified?.getTime() ?? 0,
+    ...(storageClass === undefined ? {} : { storageClass }),
+  }
 }

@@ -36,7 +36,7 @@ export class AzureVersionListing implements VersionListing {
           continue
         }
         if (first !== undefined) yield first
-        const info = objectInfo(name, properties.contentLength, properties.lastModified)
+        const info = objectInfo(name, properties)
         first = { info, version: versionId, isDeleted: isCurrentVersion !== true }
       }
     }

@@ -180,7 +180,7 @@ class AzureStore implements ObjectStore {
       try {
         const answer = await blob.getProperties({ abortSignal: signal })
         this.#observeDate(answer.date)
-        return objectInfo(name, answer.contentLength, answer.lastModified)
+        return objectInfo(name, answer)
       } catch (error) {
         if (isBlobMissing(error)) return undefined
         throw error

@@ -1,4 +1,5 @@
 import type { ObjectTags } from './object-tags.ts'
+import type { ColderClass } from './storage-class.ts'
 
 /**
  * The one interface to object storage. Everything above it relies on these guarantees, and the conformance suite
@@ -180,6 +181,8 @@ export interface ObjectInfo {
   readonly sizeBytes: number
   /** By the store's clock. */
   readonly modifiedMs: number
+  /** Left out: the standard class. */
+  readonly storageClass?: ColderClass
   /** What the store itself has compared the bytes with and kept. Only from `head` of an S3 store that was asked for it. */
   readonly sha256?: Uint8Array
 }

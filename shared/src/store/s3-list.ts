@@ -4,6 +4,7 @@ import { StrataError } from '../errors.ts'
 import { listPageObjectsMax } from '../limits.ts'
 import { isDirectoryName, isObjectName } from './object-names.ts'
 import type { ObjectInfo } from './object-store.ts'
+import { classOfS3 } from './storage-class.ts'
 
 /** The listings of a bucket. */
 export interface S3ListingParts {
@@ -94,9 +95,9 @@ export class S3Listing {
 
   #infosOf(page: Page): ObjectInfo[] {
     const infos: ObjectInfo[] = []
-    for (const { Key, Size, LastModified } of page.Contents ?? []) {
-      const name = storeNameOf(Key, this.#parts.keyPrefix)
-      if (name !== undefined && isObjectName(name)) infos.push(objectInfo(name, Size, LastModified))
+    for (const object of page.Contents ?? []) {
+      const name = storeNameOf(object.Key, this.#parts.keyPrefix)
+      if (name !== undefined && isObjectName(name)) infos.push(objectInfo(name, object))
     }
     return infos
   }
@@ -124,8 +125,21 @@ export function storeNameOf(key: string | undefined, keyPrefix: string): string 
   return decoded?.slice(keyPrefix.length)
 }
 
-export function objectInfo(name: string, sizeBytes: number | undefined, modified: Date | undefined): ObjectInfo {
-  return { name, sizeBytes: sizeBytes ?? 0, modifiedMs: modified?.getTime() ?? 0 }
+/** What a server says of an object. */
+interface S3Object {
+  readonly Size?: number | undefined
+  readonly LastModified?: Date | undefined
+  readonly StorageClass?: string | undefined
+}
+
+export function objectInfo(name: string, { Size = 0, LastModified, StorageClass }: S3Object): ObjectInfo {
+  const storageClass = classOfS3(StorageClass)
+  return {
+    name,
+    sizeBytes: Size,
+    modifiedMs: LastModified?.getTime() ?? 0,
+    ...(storageClass === undefined ? {} : { storageClass }),
+  }
 }
 
 /** undefined for what only somebody else can have put there. */

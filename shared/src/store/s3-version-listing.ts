@@ -46,15 +46,16 @@ export class S3VersionListing implements VersionListing {
     const deleted = new Set<string>()
     for await (const { Versions = [], DeleteMarkers = [] } of this.#pages({ prefix, startAfter })) {
       for (const { Key, IsLatest } of DeleteMarkers) if (IsLatest === true) deleted.add(this.#nameOf(Key) ?? '')
-      for (const { Key, VersionId, Size, LastModified } of Versions) {
-        const name = this.#nameOf(Key)
+      for (const object of Versions) {
+        const { VersionId } = object
+        const name = this.#nameOf(object.Key)
         if (name === undefined || VersionId === undefined) continue
         if (last !== undefined && name !== last.info.name) {
           if (name < last.info.name) throw this.#protocolError(`names below ${prefix} are not in ascending order`)
           yield last
           deleted.delete(last.info.name)
         }
-        last = { info: objectInfo(name, Size, LastModified), version: VersionId, isDeleted: deleted.has(name) }
+        last = { info: objectInfo(name, object), version: VersionId, isDeleted: deleted.has(name) }
       }
     }
     if (last !== undefined) yield last

@@ -195,7 +195,7 @@ class S3Store implements ObjectStore {
       try {
         const output = await this.#client.send(command, { abortSignal: signal })
         const sha256 = sha256Of(output.ChecksumSHA256)
-        const known = objectInfo(name, output.ContentLength, output.LastModified)
+        const known = objectInfo(name, { ...output, Size: output.ContentLength })
         return sha256 === undefined ? known : { ...known, sha256 }
       } catch (error) {
         if (s3FailureOf(error).status === 404) return undefined
