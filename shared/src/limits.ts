@@ -207,6 +207,11 @@ export const pinLifeMs = 6 * 3600_000
 export const pinRenewalMs = 3600_000
 /** What is tagged as retired is deleted after this, as near as the rules of a store come to it. */
 export const retiredLifeMs = 24 * 3600_000
+/** How often a service writes down what it has asked of the store; when it is killed, what came after is not known. */
+export const usageSaveIntervalMs = 3600_000
+/** Of one document; there are several for more. */
+export const usageSetsMax = 4096
+export const usageClassesMax = 16
 /** How often a service looks for sets whose turn it is, and how long a turn lasts: a little less than a day. */
 export const chainsLookIntervalMs = 10 * 60_000
 export const chainTurnLifeMs = 20 * 3600_000

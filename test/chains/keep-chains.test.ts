@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
+import { UsageMeter } from '@strata/shared/cost/usage-meter.ts'
+import { tenantChainsPrefix } from '@strata/shared/format/names.ts'
 import { readPolicy, type Policy } from '@strata/shared/policy/policy.ts'
 import { appendPolicy } from '@strata/shared/repository/registry/policies.ts'
 import { Registry } from '@strata/shared/repository/registry/registry.ts'
 import { MemoryStore } from '@strata/shared/store/memory.ts'
+import { MovedClock } from '@strata/shared/testing/moved-clock.ts'
+import { seededRandom } from '@strata/shared/testing/test-repository.ts'
 import type { SetId, TenantId } from '@strata/shared/types.ts'
 import { ChainKeeper } from '@strata/workers/maintain/chains/chain-keeper.ts'
 import { chainToEnd, keepSet, type KeptSet } from '@strata/workers/maintain/chains/keep-set.ts'
@@ -12,7 +16,6 @@ import { ReadPool } from '@strata/workers/read/read-pool.ts'
 import { makeRepository } from '../fixtures/make-point.ts'
 import { storedPoint } from '../fixtures/stored-places.ts'
 import { assertWhole, emptyDisks, Machine, makeMachine, pointsOf } from './machine.ts'
-import { MovedClock } from '@strata/shared/testing/moved-clock.ts'
 
 /** What a policy says of chains, done without anybody asking for it. */
 const dayMs = 24 * 3600_000
@@ -104,10 +107,13 @@ test('the bytes that points need are those of their records, each once', async (
   }
 })
 
-async function runKeeper({ machine, clock }: Scene, turns: Map<string, number>, notes: string[]): Promise<void> {
+/** Gives what the ledger hears of. */
+async function runKeeper({ machine, clock }: Scene, turns: Map<string, number>, notes: string[]): Promise<UsageMeter> {
+  const meter = new UsageMeter(clock, seededRandom('meter'))
   const looked = Promise.withResolvers<undefined>()
   const keeper = new ChainKeeper({
     repositories: () => [machine.owner.repository],
+    meter,
     takeTurn: (tenant: TenantId, set: SetId) => {
       const key = `${tenant} ${set}`
       const taken = (turns.get(key) ?? 0) > 0
@@ -130,6 +136,7 @@ async function runKeeper({ machine, clock }: Scene, turns: Map<string, number>, 
   })
   await looked.promise
   await keeper.stop()
+  return meter
 }
 
 test('the keeper does it for each set once in its turn, and leaves a tenant without a policy alone', async () => {
@@ -147,12 +154,17 @@ test('the keeper does it for each set once in its turn, and leaves a tenant with
     retention: { last: 1 },
   }
   await appendPolicy(new Registry(machine.owner.repository), body)
-  await runKeeper(scene, turns, notes)
+  const meter = await runKeeper(scene, turns, notes)
   assert.deepEqual(notes, [
     "set 'machine': a new chain, because of the length of the old one",
     "set 'machine': 2 points begin to go, 0 are gone",
   ])
   assert.equal((await pointsOf(machine.owner.repository)).length, 3)
+  const { tenant } = machine.owner.repository
+  const stored = meter.unsaved(tenant).map(({ sets }) => sets.get(scene.set)?.stored?.classes)
+  const infos = await Array.fromAsync(machine.owner.store.list(tenantChainsPrefix(tenant)))
+  const bytes = infos.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+  assert.deepEqual(stored, [[{ class: 'standard', objects: infos.length, bytes }]])
   await runKeeper(scene, turns, notes)
   assert.equal(notes.length, 2)
 })

@@ -256,6 +256,8 @@ async function startServer(serve: (response: ServerResponse, body: ServerRespons
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
+  // A test that fails leaves it as it is.
+  server.unref()
   const { port } = server.address() as AddressInfo
   return {
     origin: `http://127.0.0.1:${String(port)}`,

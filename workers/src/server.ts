@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { readFile } from 'node:fs/promises'
 import { createSecureContext } from 'node:tls'
+import { UsageMeter } from '@strata/shared/cost/usage-meter.ts'
 import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
 import { bytesInFlightInAllMax, gatewayCloseMsMax, handOverFileBytesMax } from '@strata/shared/limits.ts'
 import { handOverQueues, stagedQueues, type IngestJob } from '@strata/shared/queue/ingest-job.ts'
@@ -17,7 +18,7 @@ import { buildServer } from './gateway/http/server.ts'
 import { StagedIntake } from './gateway/http/staged-intake.ts'
 import { startService, type Service, type ServiceOptions } from './service.ts'
 
-export interface ServerOptions extends Omit<ServiceOptions, 'isAlone' | 'staging' | 'onIngested'> {
+export interface ServerOptions extends Omit<ServiceOptions, 'isAlone' | 'staging' | 'onIngested' | 'meter'> {
   /** Where agents put segments; without one they send them to the gateway. */
   readonly stagingUrl?: string | undefined
   readonly listen: { readonly host: string; readonly port: number }
@@ -38,13 +39,14 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   requirePossible(options)
   const isGateway = options.roles.has('gateway')
   const tls = isGateway && options.tls !== undefined ? await readTls(options.tls) : undefined
-  const staging = await openArea(options)
+  const meter = new UsageMeter(options.clock, options.random)
+  const staging = await openArea(options, meter)
   // The workers are told of it before it can be made.
   const made: { admission?: Admission } = {}
   const onIngested = async ({ from, tenant, session, segment }: IngestJob): Promise<void> => {
     if (from === 'staging') await made.admission?.release({ tenant: asId(tenant), session: asId(session), segment })
   }
-  const service = await startService({ ...options, isAlone: false, staging, onIngested })
+  const service = await startService({ ...options, isAlone: false, staging, onIngested, meter })
   const { own, shared } = service.places
   // Memory is each gateway's own; the staging area is everybody's.
   const admission =
@@ -58,7 +60,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     await staging?.close()
   }
   try {
-    const gateway = isGateway ? await startGateway(options, { service, admission, staging, tls }) : undefined
+    const gateway = isGateway ? await startGateway(options, { service, admission, staging, tls, meter }) : undefined
     return {
       address: gateway?.address,
       metrics: () => service.metrics(),
@@ -87,10 +89,10 @@ function requirePossible({ roles, stagingUrl }: ServerOptions): void {
   })
 }
 
-async function openArea(options: ServerOptions): Promise<StagingArea | undefined> {
+async function openArea(options: ServerOptions, { onRequest }: UsageMeter): Promise<StagingArea | undefined> {
   const { stagingUrl, env, clock, random: randomBytes, onRetry, signal } = options
   if (stagingUrl === undefined) return undefined
-  const staging = await openStaging(stagingUrl, { env, clock, randomBytes, onRetry, signal })
+  const staging = await openStaging(stagingUrl, { env, clock, randomBytes, onRequest, onRetry, signal })
   await staging.probe()
   return staging
 }
@@ -100,6 +102,7 @@ interface GatewayParts {
   readonly admission: Admission
   readonly staging: StagingArea | undefined
   readonly tls: Tls | undefined
+  readonly meter: UsageMeter
 }
 
 interface RunningGateway {
@@ -109,12 +112,12 @@ interface RunningGateway {
 
 async function startGateway(options: ServerOptions, parts: GatewayParts): Promise<RunningGateway> {
   const { clock, random, onNote, listen } = options
-  const { service, admission, staging, tls } = parts
+  const { service, admission, staging, tls, meter } = parts
   const replayGuard = new ReplayGuard(service.places.shared)
   const intake: SegmentIntake =
     staging === undefined
       ? new DirectIntake(service.handOver.path, admission)
-      : new StagedIntake({ staging, admission, random })
+      : new StagedIntake({ staging, admission, random, onUploaded: meter.onRequest })
   const server = await buildServer({
     authenticate: authenticateWith({ tenants: service.tenants, replayGuard, clock }),
     handlers: handlersOf({ gatewayOf: (tenant) => service.gatewayOf(tenant), intake }),

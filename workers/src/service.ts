@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Clock, RandomBytes } from '@strata/shared/clock.ts'
+import { UsageMeter } from '@strata/shared/cost/usage-meter.ts'
 import { invariant, type StrataError } from '@strata/shared/errors.ts'
 import type { Warning } from '@strata/shared/format/manifest.ts'
 import { chainTurnLifeMs, commitsAtOnceMax, serviceCloseMsMax } from '@strata/shared/limits.ts'
@@ -22,6 +23,7 @@ import { ChainKeeper } from './maintain/chains/chain-keeper.ts'
 import { Maintenance } from './maintain/maintenance.ts'
 import { BackgroundScrub } from './maintain/scrub/background-scrub.ts'
 import { BackgroundSweep } from './maintain/sweep/background-sweep.ts'
+import { UsageKeeper } from './maintain/usage/usage-keeper.ts'
 import { removeLeftQueues, type QueuePlace, type QueuePlaces } from './queue-place.ts'
 import { checkRedis, type RedisAddress } from './redis-connection.ts'
 import { RedisGuard } from './redis-guard.ts'
@@ -58,6 +60,8 @@ export interface ServiceOptions {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly clock: Clock
   readonly random: RandomBytes
+  /** Counts for the ledger what is asked of the store, and of the staging area. */
+  readonly meter: UsageMeter
   /** Told of every failure of the store that is tried again. */
   readonly onRetry?: RetryObserver | undefined
   /** Told what went wrong beside the work, and does not keep it from being done. */
@@ -73,8 +77,8 @@ export interface ServiceOptions {
  * queues, and where there is one a staging area.
  */
 export async function startService(options: ServiceOptions): Promise<Service> {
-  const { isAlone, staging, clock, random, onNote, onWarning, signal, roles, threads, onIngested } = options
-  const metrics = createStoreMetrics()
+  const { isAlone, staging, clock, random, onNote, onWarning, signal, roles, threads, onIngested, meter } = options
+  const metrics = createStoreMetrics(meter.onRequest)
   const [store] = await Promise.all([openMeasured(options, metrics.onRequest), prepareRedis(options)])
   const tenants = await Tenants.open({ store, keyringPath: options.keyringPath, clock, random, onWarning })
   await probeCreateIfAbsent(store, random)
@@ -112,6 +116,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
           }),
           new ChainKeeper({
             repositories: () => tenants.all,
+            meter,
             takeTurn: (tenant, set) => guard.take(turnKey(places, tenant, set), chainTurnLifeMs),
             giveTurnBack: (tenant, set) => guard.giveUp(turnKey(places, tenant, set)),
             clock,
@@ -121,6 +126,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
           new BackgroundScrub({ repositories: () => tenants.all, clock, signal, onNote }),
         ]
       : []
+  const usage = new UsageKeeper({ meter, repositories: () => tenants.all, clock, onNote })
   const gateways = new Map<TenantId, Gateway>()
   return {
     tenants,
@@ -152,6 +158,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
         async () => {
           await stopped
         },
+        () => usage.stop(),
         () => store.close(),
       ])
       await endsWithin(clock, serviceCloseMsMax, closing)

@@ -1,5 +1,6 @@
 import { request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { HttpAgents } from '@strata/shared/store/http-transfer.ts'
 
 export interface HttpRequest {
@@ -33,24 +34,35 @@ export async function exchange<Result>(
       read(response).then(resolve, reject)
     })
   })
-  const sent = sendBody(request, body).catch((error: unknown) => {
+  let leftBytes = Number(headers['content-length'] ?? 0)
+  const sent = sendBody(request, body, (bytes) => (leftBytes -= bytes)).catch((error: unknown) => {
     // A body that cannot be read ends the request with that error, unless an answer has come already.
     request.destroy(error as Error)
   })
   try {
     return await answered
   } finally {
+    if (leftBytes === 0) {
+      // The answer to the whole body may be here before it is known that nothing comes after it, and that it has gone.
+      await sent
+      await nextTurn()
+    }
     // Refused before all of it has gone: the rest is not sent, and nobody else gets this connection.
     if (!request.writableFinished) request.destroy()
     await sent
   }
 }
 
-/** Not with `pipeline`, which waits for ever for a request that was ended before it began. */
-async function sendBody(request: ClientRequest, body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
+/** `onTaken` hears how much the connection has taken. Not with `pipeline`, which waits for ever for a request that was ended before it began. */
+async function sendBody(
+  request: ClientRequest,
+  body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  onTaken: (bytes: number) => void,
+): Promise<void> {
   for await (const piece of body) {
     if (request.destroyed) return
     if (!request.write(piece)) await drained(request)
+    onTaken(piece.length)
   }
   request.end()
 }

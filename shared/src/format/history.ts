@@ -16,6 +16,6 @@ export function historyOf(name: string): History {
     return 'created'
   }
   const folder = /^tenants\/[0-9a-f]{32}\/([a-z-]+)\//.exec(name)?.[1]
-  if (folder === 'sessions' || folder === 'pins') return 'replaced'
+  if (folder === 'sessions' || folder === 'pins' || folder === 'usage') return 'replaced'
   return folder === 'chains' ? 'data' : 'kept'
 }

@@ -195,6 +195,31 @@ export function pinOf(place: SetPlace, name: string): Id | undefined {
   return id === undefined || name !== prefix + id ? undefined : id
 }
 
+/** A day by UTC, in the names of usage documents. */
+export const dayPattern = /^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$/
+
+/** What was asked of the store for a tenant, day by day. */
+export function usagePrefix(tenant: TenantId): string {
+  return `${tenantPrefix(tenant)}usage/`
+}
+
+/** @param day as `2026-11-28` */
+export function usageName(tenant: TenantId, day: string, process: Id, part: number): string {
+  return `${usagePrefix(tenant)}${day}/${process}-${padded(part, 4)}`
+}
+
+/** The parts of such a name; undefined for whatever else may lie there. */
+export function usagePlaceOf(
+  tenant: TenantId,
+  name: string,
+): { readonly day: string; readonly process: Id; readonly part: number } | undefined {
+  const [day = '', rest = '', ...more] = name.slice(usagePrefix(tenant).length).split('/')
+  const [process = '', part = ''] = rest.split('-')
+  if (!dayPattern.test(day) || !isId(process) || more.length > 0) return undefined
+  const place = { day, process, part: Number(part) }
+  return name === usageName(tenant, day, process, place.part) ? place : undefined
+}
+
 /** All packs and page packs of a tenant. */
 export function tenantChainsPrefix(tenant: TenantId): string {
   return `${tenantPrefix(tenant)}chains/`

@@ -1,8 +1,10 @@
+import type { RequestKind } from '../format/usage.ts'
+
 /**
  * Every request that really goes to a store is told to an observer, by the implementation itself: only there are the
  * pages of a listing and the repeats after an error seen as the requests that they are (and that are billed).
  */
-export type StoreRequestKind = 'put' | 'copy' | 'get' | 'head' | 'list' | 'tag' | 'lock' | 'delete'
+export type StoreRequestKind = RequestKind
 
 export interface StoreRequest {
   readonly kind: StoreRequestKind

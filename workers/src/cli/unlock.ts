@@ -21,10 +21,12 @@ import {
 import type { ObjectStore } from '@strata/shared/store/object-store.ts'
 import type { Context } from './context.ts'
 import { askNewPassphrase, askPassphrase, askRecoveryKey } from './input/prompt.ts'
+import { noteTenant } from './usage.ts'
 
 /** Opens the tenant of the keyring; where there is none, rebuilds it from the store and the secrets at hand. */
 export async function openGivenTenant(context: Context, store: ObjectStore, tenant?: string): Promise<OpenedTenant> {
   const opened = await openTenant(store, unlockOptions(context, tenant, givenSecrets(context)))
+  noteTenant(opened.repository)
   await keepKeyring(context, opened)
   await warnOfDestruction(context, opened)
   return opened
@@ -37,6 +39,7 @@ export async function unlockGivenTenant(
   tenant?: string,
 ): Promise<UnlockedTenant> {
   const opened = await unlockRepository(store, unlockOptions(context, tenant, givenSecrets(context)))
+  noteTenant(opened.repository)
   await keepKeyring(context, opened)
   await warnOfDestruction(context, opened)
   return opened

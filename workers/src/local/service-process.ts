@@ -1,5 +1,6 @@
 import { constants, getPriority, setPriority } from 'node:os'
 import { systemClock, systemRandomBytes } from '@strata/shared/clock.ts'
+import { UsageMeter } from '@strata/shared/cost/usage-meter.ts'
 import { invariant, systemErrorCode, toStrataError } from '@strata/shared/errors.ts'
 import type { Warning } from '@strata/shared/format/manifest.ts'
 import { retryNote } from '@strata/shared/store/decorators/retry.ts'
@@ -72,6 +73,7 @@ async function start(settings: ServiceSettings, onWarning: (warning: Warning) =>
     env: process.env,
     clock: systemClock,
     random: systemRandomBytes,
+    meter: new UsageMeter(systemClock, systemRandomBytes),
     onRetry: (error, attempt, delayMs) => {
       note(retryNote(error, attempt, delayMs))
     },

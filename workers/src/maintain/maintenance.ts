@@ -7,6 +7,7 @@ import { rebuildJobs, type JobTakers } from './rebuild/rebuild-jobs.ts'
 import { expireRetired } from './retention/expire-retired.ts'
 import { sweepSessions } from './sweep/sweep-sessions.ts'
 import { sweepStaging } from './sweep/sweep-staging.ts'
+import { Turns } from './turns.ts'
 
 export interface MaintenanceOptions {
   /** Those that are served at the moment. */
@@ -27,37 +28,31 @@ export interface MaintenanceOptions {
  */
 export class Maintenance {
   readonly #options: MaintenanceOptions
-  readonly #stopping = new AbortController()
-  readonly #ended: Promise<void>
+  readonly #turns: Turns
+  #dueMs: number
 
   constructor(options: MaintenanceOptions) {
     this.#options = options
-    this.#ended = this.#run(options.clock.monotonicMs())
+    const { clock, signal } = options
+    this.#dueMs = clock.monotonicMs()
+    this.#turns = new Turns({ turn: (ending) => this.#turn(ending), pauseMs: maintainBeatMs, clock, signal })
   }
 
   /** Ends it after the request that is under way. */
   async stop(): Promise<void> {
-    this.#stopping.abort()
-    await this.#ended
+    await this.#turns.stop()
   }
 
-  async #run(startedMs: number): Promise<void> {
-    const { clock } = this.#options
-    let dueMs = startedMs
-    while (!this.#isStopping) {
-      const isDue = clock.monotonicMs() >= dueMs
-      await this.#trying('jobs that Redis may have lost', async () => {
-        if ((await this.#options.mark()) || isDue) await this.#rebuild()
-      })
-      if (isDue) {
-        await this.#trying('what dead sessions have left', () => this.#sweep())
-        await this.#trying('what is retired', () => this.#expire())
-        dueMs = clock.monotonicMs() + maintainIntervalMs
-      }
-      await clock.sleep(maintainBeatMs, this.#signal).catch((error: unknown) => {
-        if (!this.#isStopping) throw error
-      })
-    }
+  async #turn(signal: AbortSignal): Promise<void> {
+    const { clock, mark } = this.#options
+    const isDue = clock.monotonicMs() >= this.#dueMs
+    await this.#trying(signal, 'jobs that Redis may have lost', async () => {
+      if ((await mark()) || isDue) await this.#rebuild()
+    })
+    if (!isDue) return
+    await this.#trying(signal, 'what dead sessions have left', () => this.#sweep(signal))
+    await this.#trying(signal, 'what is retired', () => this.#expire(signal))
+    this.#dueMs = clock.monotonicMs() + maintainIntervalMs
   }
 
   async #rebuild(): Promise<void> {
@@ -70,44 +65,35 @@ export class Maintenance {
     }
   }
 
-  async #sweep(): Promise<void> {
+  async #sweep(signal: AbortSignal): Promise<void> {
     const { repositories, staging, clock, onNote } = this.#options
     for (const repository of repositories()) {
-      const { unreadable, problem } = await sweepSessions({ repository, clock, signal: this.#signal })
+      const { unreadable, problem } = await sweepSessions({ repository, clock, signal })
       if (problem !== undefined) {
         onNote?.(
           `${String(unreadable)} of the sessions that are over stay in the store: ${problem.code}: ${problem.message}`,
         )
       }
-      if (staging !== undefined) await sweepStaging(repository, staging, this.#signal)
+      if (staging !== undefined) await sweepStaging(repository, staging, signal)
     }
   }
 
   /** Where a bucket deletes by itself, this does nothing. */
-  async #expire(): Promise<void> {
+  async #expire(signal: AbortSignal): Promise<void> {
     const { repositories, clock, onNote } = this.#options
     for (const store of new Set(repositories().map(({ store: ofTenant }) => ofTenant))) {
-      const expired = await expireRetired(store, clock, this.#signal)
+      const expired = await expireRetired(store, clock, signal)
       if (expired > 0) onNote?.(`retired objects deleted: ${String(expired)}`)
     }
   }
 
   /** No backup fails for what could not be done now. */
-  async #trying(what: string, work: () => Promise<void>): Promise<void> {
+  async #trying(signal: AbortSignal, what: string, work: () => Promise<void>): Promise<void> {
     try {
       await work()
     } catch (error) {
-      if (this.#isStopping) return
+      if (signal.aborted) return
       this.#options.onNote?.(`${what}: not now: ${toStrataError(error).message}`)
     }
-  }
-
-  get #signal(): AbortSignal {
-    const { signal } = this.#options
-    return AbortSignal.any([this.#stopping.signal, ...(signal === undefined ? [] : [signal])])
-  }
-
-  get #isStopping(): boolean {
-    return this.#signal.aborted
   }
 }

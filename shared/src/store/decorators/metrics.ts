@@ -1,3 +1,4 @@
+import { requestKinds } from '../../format/usage.ts'
 import type { StoreObserver, StoreRequestKind } from '../store-requests.ts'
 
 /**
@@ -20,8 +21,6 @@ export interface StoreMetrics {
   /** The sums so far; a copy. */
   totals(): StoreTotals
 }
-
-const kinds: readonly StoreRequestKind[] = ['put', 'copy', 'get', 'head', 'list', 'tag', 'lock', 'delete']
 
 /** @param next is told of every request too */
 export function createStoreMetrics(next?: StoreObserver): StoreMetrics {
@@ -66,5 +65,5 @@ export function addStoreTotals(first: StoreTotals, ...others: readonly StoreTota
     lock: ofKind('lock'),
     delete: ofKind('delete'),
   }
-  return { ...sumOf(kinds.map((kind) => byKind[kind])), byKind }
+  return { ...sumOf(requestKinds.map((kind) => byKind[kind])), byKind }
 }

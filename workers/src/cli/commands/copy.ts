@@ -1,6 +1,6 @@
 import { StrataError, toStrataError } from '@strata/shared/errors.ts'
 import { isSameStore } from '@strata/shared/policy/copies.ts'
-import type { Repository } from '@strata/shared/repository/repository.ts'
+import { Repository } from '@strata/shared/repository/repository.ts'
 import { requireSetName } from '@strata/shared/set-name.ts'
 import { createStoreMetrics } from '@strata/shared/store/decorators/metrics.ts'
 import { copyTenant, type CopiedSet, type TenantCopyOptions } from '../../maintain/copies/copy-tenant.ts'
@@ -11,6 +11,7 @@ import { copyDocument, copyLines, requireComplete, type MadeCopy } from '../outp
 import { requireStoreUrl } from '../settings.ts'
 import { withStore } from '../store.ts'
 import { openGivenTenant } from '../unlock.ts'
+import { noteTenant } from '../usage.ts'
 
 export interface CopyOptions {
   readonly to?: string
@@ -122,6 +123,7 @@ async function copyInto(
           },
         })
         for await (const set of copying) {
+          noteTenant(new Repository(target, source.ingestKeys, context.random))
           sets.push(set)
           copiedBytes += set.bytes
           reporter.log(`set '${set.setName ?? set.set}': ${formatBytes(set.bytes)} copied`)

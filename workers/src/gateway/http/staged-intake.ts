@@ -4,6 +4,7 @@ import { uploadGrantLifeMs } from '@strata/shared/limits.ts'
 import type { UploadAnswer, UploadRequest } from '@strata/shared/protocol/wire.ts'
 import { stagedName } from '@strata/shared/staging/names.ts'
 import type { StagedContent, StagingArea } from '@strata/shared/staging/staging-area.ts'
+import type { StoreObserver } from '@strata/shared/store/store-requests.ts'
 import type { Admission } from '../admission.ts'
 import type { Gateway } from '../gateway.ts'
 import type { SessionRef } from '../live-sessions.ts'
@@ -16,6 +17,8 @@ export interface StagedIntakeParts {
   readonly staging: StagingArea
   readonly admission: Admission
   readonly random: RandomBytes
+  /** Told of the uploads of agents, which nobody else of us sees. */
+  readonly onUploaded: StoreObserver
 }
 
 /**
@@ -52,7 +55,7 @@ export class StagedIntake implements SegmentIntake {
     segment: number,
     what: UploadRequest & { readonly attempt: string },
   ): Promise<void> {
-    const { staging, admission } = this.#parts
+    const { staging, admission, onUploaded } = this.#parts
     const { tenant } = gateway.repository
     const { attempt, bytes } = what
     const name = stagedName({ tenant, set: ref.set, session: ref.session, segment, attempt })
@@ -61,6 +64,7 @@ export class StagedIntake implements SegmentIntake {
       const how = found === undefined ? 'not there' : 'not what was announced'
       throw new StrataError('E_HANDOVER_LOST', `segment ${String(segment)} is ${how} in the staging area`)
     }
+    onUploaded({ kind: 'put', name, bytesSent: bytes, bytesReceived: 0 })
     const priority = await admission.queued({ tenant, session: ref.session, segment, bytes })
     await gateway.staged(ref, segment, attempt, bytes, priority)
   }

@@ -1,9 +1,12 @@
 import type { Clock } from '@strata/shared/clock.ts'
+import type { UsageMeter } from '@strata/shared/cost/usage-meter.ts'
 import { hasCode, toStrataError } from '@strata/shared/errors.ts'
 import { chainsLookIntervalMs } from '@strata/shared/limits.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import type { SetId, TenantId } from '@strata/shared/types.ts'
 import { policyInForce, setsOf } from '../retention/prune-tenant.ts'
+import { storedNow } from '../usage/stored-now.ts'
+import { Turns } from '../turns.ts'
 import { keepSet } from './keep-set.ts'
 
 export interface ChainKeeperOptions {
@@ -13,6 +16,8 @@ export interface ChainKeeperOptions {
   readonly takeTurn: (tenant: TenantId, set: SetId) => Promise<boolean>
   /** For what could not be done: somebody may try again. */
   readonly giveTurnBack: (tenant: TenantId, set: SetId) => Promise<void>
+  /** Told how much a set stores, for the ledger. */
+  readonly meter: UsageMeter
   readonly clock: Clock
   readonly signal?: AbortSignal | undefined
   readonly onNote?: ((note: string) => void) | undefined
@@ -24,52 +29,46 @@ export interface ChainKeeperOptions {
  */
 export class ChainKeeper {
   readonly #options: ChainKeeperOptions
-  readonly #stopping = new AbortController()
-  readonly #ended: Promise<void>
+  readonly #turns: Turns
 
   constructor(options: ChainKeeperOptions) {
     this.#options = options
-    this.#ended = this.#run()
+    const { clock, signal } = options
+    this.#turns = new Turns({ turn: (ending) => this.#turn(ending), pauseMs: chainsLookIntervalMs, clock, signal })
   }
 
   /** Ends it after the step that is under way. */
   async stop(): Promise<void> {
-    this.#stopping.abort()
-    await this.#ended
+    await this.#turns.stop()
   }
 
-  async #run(): Promise<void> {
-    while (!this.#signal.aborted) {
-      for (const repository of this.#options.repositories()) await this.#tenant(repository)
-      await this.#options.clock.sleep(chainsLookIntervalMs, this.#signal).catch((error: unknown) => {
-        if (!this.#signal.aborted) throw error
-      })
-    }
+  async #turn(signal: AbortSignal): Promise<void> {
+    for (const repository of this.#options.repositories()) await this.#tenant(repository, signal)
   }
 
-  async #tenant(repository: Repository): Promise<void> {
+  async #tenant(repository: Repository, signal: AbortSignal): Promise<void> {
     try {
       const { policy, version } = await policyInForce(repository)
       for await (const set of setsOf(repository)) {
-        if (this.#signal.aborted) return
+        if (signal.aborted) return
         const about = {
           repository,
           set,
           policy,
           policyVersion: version,
           clock: this.#options.clock,
-          signal: this.#signal,
+          signal,
         }
         if (await this.#options.takeTurn(repository.tenant, set)) await this.#set(about)
       }
     } catch (error) {
-      if (this.#signal.aborted || hasCode(error, 'E_POLICY_MISSING')) return
+      if (signal.aborted || hasCode(error, 'E_POLICY_MISSING')) return
       this.#note(`chains of tenant ${repository.tenant}: not now: ${toStrataError(error).message}`)
     }
   }
 
-  async #set(about: Parameters<typeof keepSet>[0]): Promise<void> {
-    const { repository, set } = about
+  async #set(about: Parameters<typeof keepSet>[0] & { readonly signal: AbortSignal }): Promise<void> {
+    const { repository, set, signal } = about
     try {
       const { synthesised, pruning } = await keepSet(about)
       const name = `set '${pruning.setName ?? set}'`
@@ -79,9 +78,11 @@ export class ChainKeeper {
         this.#note(`${name}: ${String(mark.length)} points begin to go, ${String(gone.length)} are gone`)
       }
       for (const { code, message } of pruning.problems) this.#note(`${name}: ${code}: ${message}`)
+      const stored = (await storedNow(repository, set)).get(set)
+      if (stored !== undefined) this.#options.meter.noteStored(repository.tenant, set, stored)
     } catch (error) {
       await this.#options.giveTurnBack(repository.tenant, set)
-      if (this.#signal.aborted) return
+      if (signal.aborted) return
       const { code, message } = toStrataError(error)
       this.#note(`set ${set}: not now: ${code}: ${message}`)
     }
@@ -89,10 +90,5 @@ export class ChainKeeper {
 
   #note(note: string): void {
     this.#options.onNote?.(note)
-  }
-
-  get #signal(): AbortSignal {
-    const { signal } = this.#options
-    return AbortSignal.any([this.#stopping.signal, ...(signal === undefined ? [] : [signal])])
   }
 }

@@ -3,6 +3,7 @@ import { toStrataError } from '@strata/shared/errors.ts'
 import { maintainIntervalMs, scrubTurnBytesMax } from '@strata/shared/limits.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { damagedPoints } from '@strata/shared/repository/scrub/scrub-ledger.ts'
+import { Turns } from '../turns.ts'
 import { PiecePool } from './piece-pool.ts'
 import { isScrubbed, scrubTenant, verifyEveryDays, type UnscrubbedSet } from './scrub-tenant.ts'
 import type { SetScrub } from './scrub-set.ts'
@@ -21,49 +22,38 @@ export interface BackgroundScrubOptions {
  */
 export class BackgroundScrub {
   readonly #options: BackgroundScrubOptions
-  readonly #stopping = new AbortController()
-  readonly #ended: Promise<void>
+  readonly #pool = new PiecePool()
+  readonly #turns: Turns
 
   constructor(options: BackgroundScrubOptions) {
     this.#options = options
-    this.#ended = this.#run()
+    const { clock, signal } = options
+    this.#turns = new Turns({ turn: (ending) => this.#turn(ending), pauseMs: maintainIntervalMs, clock, signal })
   }
 
   /** Ends it after the objects that are being read. */
   async stop(): Promise<void> {
-    this.#stopping.abort()
-    await this.#ended
+    await this.#turns.stop()
+    await this.#pool[Symbol.asyncDispose]()
   }
 
-  async #run(): Promise<void> {
-    const { clock, repositories } = this.#options
-    await using pool = new PiecePool()
-    while (!this.#signal.aborted) {
-      for (const repository of repositories()) await this.#turn(repository, pool)
-      await clock.sleep(maintainIntervalMs, this.#signal).catch((error: unknown) => {
-        if (!this.#signal.aborted) throw error
-      })
-    }
+  async #turn(signal: AbortSignal): Promise<void> {
+    for (const repository of this.#options.repositories()) await this.#tenant(repository, signal)
   }
 
   /** No backup fails for what cannot be read now. */
-  async #turn(repository: Repository, pool: PiecePool): Promise<void> {
+  async #tenant(repository: Repository, signal: AbortSignal): Promise<void> {
     try {
       const everyDays = await verifyEveryDays(repository)
       if (everyDays === undefined) return
-      const signal = this.#signal
+      const pool = this.#pool
       for await (const result of scrubTenant({ repository, everyDays, pool, bytesMax: scrubTurnBytesMax, signal })) {
         for (const note of notesOf(result)) this.#options.onNote?.(note)
       }
     } catch (error) {
-      if (this.#signal.aborted) return
+      if (signal.aborted) return
       this.#options.onNote?.(`reading back what is stored: not now: ${toStrataError(error).message}`)
     }
-  }
-
-  get #signal(): AbortSignal {
-    const { signal } = this.#options
-    return AbortSignal.any([this.#stopping.signal, ...(signal === undefined ? [] : [signal])])
   }
 }
 
