@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { UsageMeter } from '@strata/shared/cost/usage-meter.ts'
+import { UsageMeter } from '@strata/shared/usage/usage-meter.ts'
 import { tenantChainsPrefix } from '@strata/shared/format/names.ts'
 import { readPolicy, type Policy } from '@strata/shared/policy/policy.ts'
 import { appendPolicy } from '@strata/shared/repository/registry/policies.ts'

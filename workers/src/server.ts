@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { readFile } from 'node:fs/promises'
 import { createSecureContext } from 'node:tls'
-import { UsageMeter } from '@strata/shared/cost/usage-meter.ts'
+import { UsageMeter } from '@strata/shared/usage/usage-meter.ts'
 import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
 import { bytesInFlightInAllMax, gatewayCloseMsMax, handOverFileBytesMax } from '@strata/shared/limits.ts'
 import { handOverQueues, stagedQueues, type IngestJob } from '@strata/shared/queue/ingest-job.ts'

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Clock, RandomBytes } from '@strata/shared/clock.ts'
-import { UsageMeter } from '@strata/shared/cost/usage-meter.ts'
+import { UsageMeter } from '@strata/shared/usage/usage-meter.ts'
 import { invariant, type StrataError } from '@strata/shared/errors.ts'
 import type { Warning } from '@strata/shared/format/manifest.ts'
 import { chainTurnLifeMs, commitsAtOnceMax, serviceCloseMsMax } from '@strata/shared/limits.ts'

@@ -1,4 +1,4 @@
-import { UsageMeter } from '@strata/shared/cost/usage-meter.ts'
+import { UsageMeter } from '@strata/shared/usage/usage-meter.ts'
 import { toStrataError } from '@strata/shared/errors.ts'
 import type { StoreMetrics } from '@strata/shared/store/decorators/metrics.ts'
 import { retryNote } from '@strata/shared/store/decorators/retry.ts'

@@ -1,5 +1,5 @@
-import { saveUsage } from '@strata/shared/cost/usage-ledger.ts'
-import type { UsageMeter } from '@strata/shared/cost/usage-meter.ts'
+import { saveUsage } from '@strata/shared/usage/usage-ledger.ts'
+import type { UsageMeter } from '@strata/shared/usage/usage-meter.ts'
 import { hasCode, toStrataError } from '@strata/shared/errors.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import type { ObjectStore } from '@strata/shared/store/object-store.ts'

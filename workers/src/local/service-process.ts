@@ -1,6 +1,6 @@
 import { constants, getPriority, setPriority } from 'node:os'
 import { systemClock, systemRandomBytes } from '@strata/shared/clock.ts'
-import { UsageMeter } from '@strata/shared/cost/usage-meter.ts'
+import { UsageMeter } from '@strata/shared/usage/usage-meter.ts'
 import { invariant, systemErrorCode, toStrataError } from '@strata/shared/errors.ts'
 import type { Warning } from '@strata/shared/format/manifest.ts'
 import { retryNote } from '@strata/shared/store/decorators/retry.ts'

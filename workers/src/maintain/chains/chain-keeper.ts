@@ -1,5 +1,5 @@
 import type { Clock } from '@strata/shared/clock.ts'
-import type { UsageMeter } from '@strata/shared/cost/usage-meter.ts'
+import type { UsageMeter } from '@strata/shared/usage/usage-meter.ts'
 import { hasCode, toStrataError } from '@strata/shared/errors.ts'
 import { chainsLookIntervalMs } from '@strata/shared/limits.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'

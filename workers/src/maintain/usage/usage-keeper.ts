@@ -1,6 +1,6 @@
 import type { Clock } from '@strata/shared/clock.ts'
-import { saveUsage } from '@strata/shared/cost/usage-ledger.ts'
-import type { UsageMeter } from '@strata/shared/cost/usage-meter.ts'
+import { saveUsage } from '@strata/shared/usage/usage-ledger.ts'
+import type { UsageMeter } from '@strata/shared/usage/usage-meter.ts'
 import { toStrataError } from '@strata/shared/errors.ts'
 import { usageSaveIntervalMs } from '@strata/shared/limits.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
