@@ -531,6 +531,8 @@ export const verifyEveryDaysMax = 3660
 export const policyDaysMax = 36_500
 export const copiesMax = 8
 export const copyNameCharsMax = 64
+/** In whatever currency. */
+export const budgetPerMonthMax = 1_000_000_000
 /** 29 February can be eight years away. */
 export const cronSearchDaysMax = 3000
 /** Missed runs are counted up to this. */
@@ -552,6 +554,15 @@ export const scheduleSleepMsMin = 1000
 export const scheduleStateBytesMax = 512 * KiB
 /** A clock that shows more, the year 9999, is taken to show this. */
 export const clockMsMax = 253_402_300_799_999
+
+// ── cost ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+/** A price of a GB, or of 1,000 requests: far above any, in whatever currency. */
+export const priceMax = 1_000_000
+export const priceTextCharsMax = 2000
+export const priceNotesMax = 32
+export const forecastMonthsMax = 120
+/** What a forecast holds in memory of one set: its points, those that it foretells among them. */
+export const forecastPointsMax = 200_000
 
 // ── command line ───────────────────────────────────────────────────────────────────────────────────────────────────
 export const progressRedrawIntervalMs = 100
