@@ -494,6 +494,7 @@ export const timeZoneCharsMax = 64
 /** What is kept at hand of time zones, and of days in them. */
 export const timeZonesKeptMax = 16
 export const wallDaysKeptMax = 64
+export const steadyDaysKeptMax = 4096
 /** No schedule runs more often, by interval or by cron. */
 export const scheduleIntervalMsMin = 5 * 60_000
 export const scheduleIntervalMsMax = 366 * 24 * 3600_000
@@ -561,8 +562,6 @@ export const priceMax = 1_000_000
 export const priceTextCharsMax = 2000
 export const priceNotesMax = 32
 export const forecastMonthsMax = 120
-/** What a forecast holds in memory of one set: its points, those that it foretells among them. */
-export const forecastPointsMax = 200_000
 
 // ── command line ───────────────────────────────────────────────────────────────────────────────────────────────────
 export const progressRedrawIntervalMs = 100
