@@ -40,7 +40,8 @@ const steadyDays = new RecentlyUsed<string, number>(steadyDaysKeptMax)
 /** How far the wall is ahead of UTC. */
 export function offsetMs(zone: string, instantMs: number): number {
   const day = Math.floor(instantMs / dayMs)
-  const steadyMs = steadyDays.get(`${zone} ${String(day)}`, () => steadyOffsetMs(zone, day * dayMs))
+  const key = `${zone} ${String(day)}`
+  const steadyMs = steadyDays.peek(key) ?? steadyDays.get(key, () => steadyOffsetMs(zone, day * dayMs))
   return Number.isNaN(steadyMs) ? shownOffsetMs(zone, instantMs) : steadyMs
 }
 
