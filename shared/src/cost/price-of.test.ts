@@ -29,7 +29,7 @@ const usages: fc.Arbitrary<Usage> = fc.record({
   stored: fc.dictionary(
     fc.constantFrom(...storedClasses),
     fc.record({ bytes, objects: counts }),
-  ) as fc.Arbitrary<StoredByClass>,
+  ),
   requests: fc.dictionary(fc.constantFrom(...requestKinds), counts),
   moved: fc.record({ inBytes: bytes, outBytes: bytes, sameRegion: fc.constant(false) }),
 })
