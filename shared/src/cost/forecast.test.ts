@@ -218,6 +218,28 @@ test('what is locked stays until the horizon of its chain, and each object is lo
   assert.ok(directory.assumptions.some((text) => text.includes('no locks')))
 })
 
+test('a lock outlives the points of a chain that ended early', () => {
+  const members = { retention: { last: 3 }, chain: { maxPoints: 5, maxAge: '60d', deadShare: 100 } }
+  const bytesWith = (more: object): number =>
+    foresee(policyOf({ ...members, ...more }))
+      .months.map(bytesOf)
+      .at(-1) ?? 0
+  // A chain begins each fourth day, and is there for 60 + 10 + 7 days, but without a lock not even for 20.
+  assert.ok(bytesWith({ immutability: { mode: 'governance', days: 10 } }) >= 18 * 104 * GiB)
+  assert.ok(bytesWith({}) <= 5 * 104 * GiB)
+})
+
+test('a chain ends when nothing needs so much of what it has stored', () => {
+  const copies = (deadShare: number): number =>
+    foresee(policyOf({ retention: { last: 1 }, chain: { deadShare } }), { months: 2 }).months.reduce(
+      (sum, { requests }) => sum + requests.copy,
+      0,
+    )
+  assert.equal(copies(100), 0)
+  // Eight points or so are there, marked ones among them; at 20 increments a tenth of all is dead.
+  assert.equal(copies(10), 3 * 3200)
+})
+
 test('points that are gone count for their chain, and those that are marked go when they are due', () => {
   const points = chainOf(5, set).map((point, index) => ({
     ...point,

@@ -2,14 +2,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { test } from 'node:test'
 import { moneyText } from './money.ts'
-import {
-  priceOf,
-  priceOfEarlyLeave,
-  priceOfMoves,
-  surchargeOfReads,
-  type StoredByClass,
-  type Usage,
-} from './price-of.ts'
+import { priceOf, priceOfEarlyLeave, priceOfMoves, surchargeOfReads, type Usage } from './price-of.ts'
 import { listPrices, pricesOf, requestKinds, storedClasses } from './price-table.ts'
 
 const GiB = 2 ** 30
@@ -26,10 +19,7 @@ const near = (actual: number, expected: number): void => {
 const counts = fc.nat({ max: 1e9 })
 const bytes = fc.nat({ max: 2 ** 50 })
 const usages: fc.Arbitrary<Usage> = fc.record({
-  stored: fc.dictionary(
-    fc.constantFrom(...storedClasses),
-    fc.record({ bytes, objects: counts }),
-  ),
+  stored: fc.dictionary(fc.constantFrom(...storedClasses), fc.record({ bytes, objects: counts })),
   requests: fc.dictionary(fc.constantFrom(...requestKinds), counts),
   moved: fc.record({ inBytes: bytes, outBytes: bytes, sameRegion: fc.constant(false) }),
 })

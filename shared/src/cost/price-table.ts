@@ -48,7 +48,6 @@ const classSchema = v.object({
   /** On top of the requests and the transfer. */
   perGbRead: price,
 })
-export type ClassPrices = Readonly<v.InferOutput<typeof classSchema>>
 
 const providerSchema = v.object({
   where: note,
