@@ -258,6 +258,13 @@ test('points that are gone count for their chain, and those that are marked go w
   assert.equal(without && bytesOf(without), 101 * GiB)
 })
 
+test('points that have stored nothing are points all the same', () => {
+  const points = chainOf(3, { fullBytes: 0, incrementBytes: 0 }).map((point) => ({ ...point, objects: 0 }))
+  const [first] = foresee(policyOf(never), { sets: [{ ...set, points }] }).months
+  assert.deepEqual([first?.points, first?.cost.total], [3, 0])
+  assert.throws(() => foresee(policyOf(never), { sets: [{ ...set, objectBytes: 0 }] }), { code: 'E_BUG' })
+})
+
 test('what is held stays', () => {
   const points = chainOf(9, set)
   const holds = { points: new Map([[2, 'a lawsuit']]) }

@@ -1,4 +1,4 @@
-import { StrataError } from '../errors.ts'
+import { invariant, StrataError } from '../errors.ts'
 import { forecastMonthsMax } from '../limits.ts'
 import { nextExpected } from '../policy/expected.ts'
 import type { Policy } from '../policy/policy.ts'
@@ -70,6 +70,7 @@ export function forecast(input: ForecastInput): Forecast {
 function foreseeSets(sets: readonly SetProfile[], frame: ForecastFrame): SetForecast[] {
   const known = new Map<string, Omit<SetForecast, 'name'>>()
   return sets.map(({ name, ...profile }) => {
+    invariant(profile.objectBytes > 0 && profile.fullBytes >= 0 && profile.incrementBytes >= 0, 'objects have a size')
     const key = JSON.stringify({ ...profile, holds: [...(profile.holds?.points.keys() ?? []), profile.holds?.all] })
     const before = known.get(key)
     if (before !== undefined) return { name, ...before }

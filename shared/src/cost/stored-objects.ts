@@ -76,7 +76,7 @@ export class StoredObjects {
       createdMs,
       storedClass: 'standard',
       sinceMs: createdMs,
-      moves: this.#moves.ofObjects(bytes / objects),
+      moves: this.#moves.ofObjects(meanBytes(bytes, objects)),
       nextMove: 0,
       state: 'live',
     }
@@ -138,7 +138,7 @@ export class StoredObjects {
     total.billedBytes += sign * this.#billed(batch)
     if (state !== 'live' || frozenClasses.has(storedClass)) return
     total.checkedBytes += sign * bytes
-    total.checkReads += sign * objects * Math.ceil(bytes / objects / readBytesMax)
+    total.checkReads += sign * objects * Math.ceil(meanBytes(bytes, objects) / readBytesMax)
   }
 }
 
@@ -153,6 +153,10 @@ function enter(batch: Batch, storedClass: StoredClass, atMs: number): void {
   batch.storedClass = storedClass
   batch.sinceMs = atMs
   batch.nextMove += 1
+}
+
+function meanBytes(bytes: number, objects: number): number {
+  return objects === 0 ? 0 : bytes / objects
 }
 
 function noTotal(): ClassTotal {
