@@ -166,6 +166,20 @@ export default {
       },
     ),
     forbid(
+      'cost-is-pure',
+      'What something costs, or will cost, is a function of what it is given.',
+      { path: '^shared/src/cost/', pathNot: tests },
+      {
+        path: [inputAndOutput, '^shared/src/'],
+        pathNot: [
+          base,
+          '^shared/src/(format|policy|lifecycle|cost)/',
+          // Types only.
+          '^shared/src/store/(store-requests|archive/archive-access)\\.ts$',
+        ],
+      },
+    ),
+    forbid(
       'policy-is-pure',
       'Decisions about retention are functions of what they are given.',
       { path: '^shared/src/policy/', pathNot: tests },

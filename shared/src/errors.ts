@@ -199,6 +199,11 @@ export const errorCatalogue = {
   E_REPORT_INVALID: permanent(
     'Do not rely on this report. Ask for it again, and compare the key with the one that you were given for this tenant.',
   ),
+  // prices
+  E_PRICES_INVALID: permanent(
+    'Correct the place that the message names; shared/src/cost/prices.json is a table that can be used.',
+  ),
+
   // archive classes
   E_THAWING: transient(
     'Run the same command again at that time. So that no prune lets the point go meanwhile: strata hold add POINT.',

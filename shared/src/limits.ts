@@ -499,6 +499,7 @@ export const timeZoneCharsMax = 64
 /** What is kept at hand of time zones, and of days in them. */
 export const timeZonesKeptMax = 16
 export const wallDaysKeptMax = 64
+export const steadyDaysKeptMax = 4096
 /** No schedule runs more often, by interval or by cron. */
 export const scheduleIntervalMsMin = 5 * 60_000
 export const scheduleIntervalMsMax = 366 * 24 * 3600_000
@@ -536,6 +537,8 @@ export const verifyEveryDaysMax = 3660
 export const policyDaysMax = 36_500
 export const copiesMax = 8
 export const copyNameCharsMax = 64
+/** In whatever currency. */
+export const budgetPerMonthMax = 1_000_000_000
 /** 29 February can be eight years away. */
 export const cronSearchDaysMax = 3000
 /** Missed runs are counted up to this. */
@@ -557,6 +560,13 @@ export const scheduleSleepMsMin = 1000
 export const scheduleStateBytesMax = 512 * KiB
 /** A clock that shows more, the year 9999, is taken to show this. */
 export const clockMsMax = 253_402_300_799_999
+
+// ── cost ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+/** A price of a GB, or of 1,000 requests: far above any, in whatever currency. */
+export const priceMax = 1_000_000
+export const priceTextCharsMax = 2000
+export const priceNotesMax = 32
+export const forecastMonthsMax = 120
 
 // ── command line ───────────────────────────────────────────────────────────────────────────────────────────────────
 export const progressRedrawIntervalMs = 100

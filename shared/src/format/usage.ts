@@ -9,6 +9,10 @@ import { list, matching, text, wholeNumber, type Fitting } from './schema.ts'
 export const requestKinds = ['put', 'copy', 'get', 'head', 'list', 'tag', 'lock', 'delete'] as const
 export type RequestKind = (typeof requestKinds)[number]
 
+export function noRequests(): Record<RequestKind, number> {
+  return { put: 0, copy: 0, get: 0, head: 0, list: 0, tag: 0, lock: 0, delete: 0 }
+}
+
 const count = v.optional(countSchema)
 
 /** What lay in the store at a moment. */

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { retiredTagKey, retiredTagValue } from '../repository/retention/retired.ts'
-import type { ColderClass } from '../store/storage-class.ts'
+import type { ColderClass } from '../format/storage-class.ts'
 import { placeHash, type LifecycleRule } from './rules.ts'
 
 /** Rules as the management policy of a storage account has them: its JSON, with whatever else others have put there. */

@@ -11,7 +11,7 @@ import {
   uploadAbortDays,
 } from '../limits.ts'
 import type { StorageClassRules } from '../policy/keeping-members.ts'
-import type { ColderClass } from '../store/storage-class.ts'
+import type { ColderClass } from '../format/storage-class.ts'
 import type { TenantId } from '../types.ts'
 
 /**

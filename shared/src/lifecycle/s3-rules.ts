@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { LifecycleRule as SdkRule, TransitionStorageClass } from '@aws-sdk/client-s3'
 import { retiredTagKey, retiredTagValue } from '../repository/retention/retired.ts'
-import type { ColderClass } from '../store/storage-class.ts'
+import type { ColderClass } from '../format/storage-class.ts'
 import { placeHash, type LifecycleRule } from './rules.ts'
 
 /** Rules as S3 has them: what ours look like, and what a rule says, in whichever of its forms. */

@@ -20,18 +20,19 @@ export function wallMoment(zone: string, momentMs: number): WallMoment {
 
 /** The bucket of a moment: buckets of one period are in the order of these numbers. */
 export function bucketOf(period: Period, { momentMs, wallMs }: WallMoment): number {
-  const wall = new Date(wallMs)
   switch (period) {
     case 'hourly':
       return Math.floor(wallMs / hourMs) * hourMs - (wallMs - momentMs)
     case 'daily':
       return wallMidnight(wallMs)
     case 'weekly':
-      return wallMidnight(wallMs) - daysSinceMonday(wall) * dayMs
-    case 'monthly':
+      return wallMidnight(wallMs) - daysSinceMonday(wallMs) * dayMs
+    case 'monthly': {
+      const wall = new Date(wallMs)
       return Date.UTC(wall.getUTCFullYear(), wall.getUTCMonth())
+    }
     case 'yearly':
-      return Date.UTC(wall.getUTCFullYear(), 0)
+      return Date.UTC(new Date(wallMs).getUTCFullYear(), 0)
   }
 }
 
@@ -54,19 +55,22 @@ export function endOfBucket(period: Period, zone: string, bucket: number): numbe
 
 /** The bucket of a moment, for a person: `2026-10-25 02:00 +02:00`, `2026-10-25`, `2026-W43`, `2026-10`, `2026`. */
 export function bucketName(period: Period, moment: WallMoment): string {
-  const date = new Date(moment.wallMs).toISOString()
   switch (period) {
     case 'hourly':
       return hourName(moment)
     case 'daily':
-      return date.slice(0, 'YYYY-MM-DD'.length)
+      return dateText(moment, 'YYYY-MM-DD')
     case 'weekly':
       return weekName(bucketOf('weekly', moment))
     case 'monthly':
-      return date.slice(0, 'YYYY-MM'.length)
+      return dateText(moment, 'YYYY-MM')
     case 'yearly':
-      return date.slice(0, 'YYYY'.length)
+      return dateText(moment, 'YYYY')
   }
+}
+
+function dateText({ wallMs }: WallMoment, form: string): string {
+  return new Date(wallMs).toISOString().slice(0, form.length)
 }
 
 const hourMs = 3600_000
@@ -81,8 +85,8 @@ function dawn(zone: string, wallDayMs: number): number {
   return day.instantsOf(wallDayMs)[0] ?? day.changeMs
 }
 
-function daysSinceMonday(wall: Date): number {
-  return (wall.getUTCDay() + daysPerWeek - 1) % daysPerWeek
+function daysSinceMonday(wallMs: number): number {
+  return (new Date(wallMs).getUTCDay() + daysPerWeek - 1) % daysPerWeek
 }
 
 /** The year of a week is that of its Thursday. */

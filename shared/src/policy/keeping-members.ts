@@ -16,7 +16,7 @@ import {
   verifyEveryDaysDefault,
   verifyEveryDaysMax,
 } from '../limits.ts'
-import { colderClasses } from '../store/storage-class.ts'
+import { colderClasses } from '../format/storage-class.ts'
 import { durationFrom } from './duration.ts'
 import { checkDuration, checked, listOf, member, oneOf, section, wholeNumberFrom } from './member-checks.ts'
 import { keepsAnything, longestKeptMs, noCounts, retentionDefault, type Retention } from './retention-rules.ts'

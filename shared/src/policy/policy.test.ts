@@ -59,6 +59,7 @@ test('a policy by interval, and what holds when it says nothing', () => {
     immutability: undefined,
     storageClass: [],
     copies: [],
+    budget: undefined,
   })
   const { schedule } = readPolicy(scheduled({ cron: '0 2 * * *' })).policy
   assert.equal(schedule.kind === 'cron' && schedule.timeZone, 'UTC')
@@ -388,4 +389,18 @@ test('durations', () => {
   for (const text of ['', '0m', '5', 'm', '-5m', '1.5h', '5 m', '5M', '1w', '100000m', '05m']) {
     assert.equal(durationFrom(text), undefined, text)
   }
+})
+
+test('a budget is an amount a month, in a currency or in that of the prices', () => {
+  const budgetOf = (budget: unknown) => readPolicy(daily({ requires: ['budget'], budget })).policy.budget
+  assert.deepEqual(budgetOf({ perMonth: 50, currency: 'EUR' }), { perMonth: 50, currency: 'EUR' })
+  assert.deepEqual(budgetOf({ perMonth: 0.5 }), { perMonth: 0.5, currency: undefined })
+  assert.deepEqual(readPolicy(daily({ budget: { perMonth: 1, perYear: 12 } })).ignored, ['budget.perYear'])
+  for (const perMonth of [0, -1, '50', 2_000_000_000, Number.NaN, Infinity, undefined]) {
+    assert.match(problems(daily({ budget: { perMonth } }))[0] ?? '', /^budget\.perMonth is .*write/)
+  }
+  assert.match(
+    problems(daily({ budget: { perMonth: 1, currency: 'usd' } }))[0] ?? '',
+    /^budget\.currency is no currency/,
+  )
 })

@@ -3,6 +3,7 @@ import { StrataError } from '../errors.ts'
 import { documentHead } from '../format/document.ts'
 import { list, text, type Fitting } from '../format/schema.ts'
 import { policyFeatureCharsMax, policyFeaturesMax, policyProblemsMax } from '../limits.ts'
+import { budgetMembers, budgetSchema, understoodBudget, type Budget } from './budget-member.ts'
 import { copiesSchema, copyMembers, copyRelations, understoodCopies, type Copy } from './copies.ts'
 import { hoursRelations, hoursSchema, understoodHours, windowMembers } from './hours-members.ts'
 import type { Hours } from './hours.ts'
@@ -68,6 +69,7 @@ const policyMembers = {
   immutability: v.optional(immutabilitySchema),
   storageClass: v.optional(storageClassSchema),
   copies: v.optional(copiesSchema),
+  budget: v.optional(budgetSchema),
 }
 
 const policySchema = v.object(policyMembers)
@@ -87,6 +89,7 @@ export interface Policy {
   readonly immutability: Immutability | undefined
   readonly storageClass: StorageClassRules
   readonly copies: readonly Copy[]
+  readonly budget: Budget | undefined
 }
 
 export interface ReadPolicy {
@@ -107,6 +110,7 @@ const featuresUnderstood: ReadonlySet<string> = new Set([
   'immutability',
   'storage-class',
   'copies',
+  'budget',
 ])
 
 /**
@@ -149,6 +153,7 @@ function understood(document: PolicyDocument): Policy {
     immutability: document.immutability,
     storageClass: document.storageClass ?? [],
     copies: understoodCopies(document.copies, timeZone, retention),
+    budget: understoodBudget(document.budget),
   }
 }
 
@@ -162,6 +167,7 @@ function ignoredMembers(document: PolicyDocument): string[] {
     immutability,
     storageClass = [],
     copies = [],
+    budget,
   } = document
   return [
     ...unknownMembers(document, policyMembers, ''),
@@ -178,6 +184,7 @@ function ignoredMembers(document: PolicyDocument): string[] {
       ...unknownMembers(copy, copyMembers, `copies.${String(index)}.`),
       ...unknownMembers(copy.retention, retentionMembers, `copies.${String(index)}.retention.`),
     ]),
+    ...unknownMembers(budget, budgetMembers, 'budget.'),
   ]
 }
 

@@ -1,5 +1,5 @@
 import { RecentlyUsed } from '../format/recently-used.ts'
-import { timeZonesKeptMax, wallDaysKeptMax } from '../limits.ts'
+import { steadyDaysKeptMax, timeZonesKeptMax, wallDaysKeptMax } from '../limits.ts'
 
 /**
  * What clocks on the wall show in a time zone. A wall time is written as the instant at which it would be in UTC; zones
@@ -34,8 +34,24 @@ export function isTimeZone(zone: string): boolean {
   }
 }
 
+/** The offset of days in UTC; NaN: clocks change in it. Whoever decides on many points asks for the same days all the time. */
+const steadyDays = new RecentlyUsed<string, number>(steadyDaysKeptMax)
+
 /** How far the wall is ahead of UTC. */
 export function offsetMs(zone: string, instantMs: number): number {
+  const day = Math.floor(instantMs / dayMs)
+  const key = `${zone} ${String(day)}`
+  const steadyMs = steadyDays.peek(key) ?? steadyDays.get(key, () => steadyOffsetMs(zone, day * dayMs))
+  return Number.isNaN(steadyMs) ? shownOffsetMs(zone, instantMs) : steadyMs
+}
+
+/** Clocks change once in a few days at most: what holds at both ends of a day holds all day. */
+function steadyOffsetMs(zone: string, dayFromMs: number): number {
+  const offset = shownOffsetMs(zone, dayFromMs)
+  return shownOffsetMs(zone, dayFromMs + dayMs) === offset ? offset : Number.NaN
+}
+
+function shownOffsetMs(zone: string, instantMs: number): number {
   const shown: Partial<Record<Intl.DateTimeFormatPartTypes, number>> = {}
   for (const { type, value } of formatFor(zone).formatToParts(instantMs)) shown[type] = Number(value)
   const { year = 0, month = 1, day = 1, hour = 0, minute = 0, second = 0 } = shown

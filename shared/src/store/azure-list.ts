@@ -3,7 +3,7 @@ import { StrataError } from '../errors.ts'
 import { listPageObjectsMax, storeRequestsInFlightMax } from '../limits.ts'
 import { isDirectoryName, isObjectName } from './object-names.ts'
 import type { ObjectInfo } from './object-store.ts'
-import { classOfAzure } from './storage-class.ts'
+import { classOfAzure } from '../format/storage-class.ts'
 
 /**
  * The listings of a container. Azure's cannot start after a name: the pages before it are fetched and thrown away. Where

@@ -1,5 +1,5 @@
 import type { ObjectTags } from './object-tags.ts'
-import type { ColderClass } from './storage-class.ts'
+import type { ColderClass } from '../format/storage-class.ts'
 
 /**
  * The one interface to object storage. Everything above it relies on these guarantees, and the conformance suite

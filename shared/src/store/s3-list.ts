@@ -4,7 +4,7 @@ import { StrataError } from '../errors.ts'
 import { listPageObjectsMax } from '../limits.ts'
 import { isDirectoryName, isObjectName } from './object-names.ts'
 import type { ObjectInfo } from './object-store.ts'
-import { classOfS3 } from './storage-class.ts'
+import { classOfS3 } from '../format/storage-class.ts'
 
 /** The listings of a bucket. */
 export interface S3ListingParts {

@@ -1,4 +1,4 @@
-import { requestKinds, type RequestKind } from '../format/usage.ts'
+import { noRequests, requestKinds, type RequestKind } from '../format/usage.ts'
 
 /** Requests to a store, and bytes of objects that they moved. */
 export interface Usage {
@@ -8,11 +8,7 @@ export interface Usage {
 }
 
 export function noUsage(): Usage {
-  return {
-    requests: { put: 0, copy: 0, get: 0, head: 0, list: 0, tag: 0, lock: 0, delete: 0 },
-    bytesSent: 0,
-    bytesReceived: 0,
-  }
+  return { requests: noRequests(), bytesSent: 0, bytesReceived: 0 }
 }
 
 /** Adds to `sum` itself. */

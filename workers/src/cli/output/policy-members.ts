@@ -5,7 +5,7 @@ import { formatBytes, formatCount } from './bytes.ts'
 
 /** A policy as it is understood: what was written, and what holds where nothing was. */
 export function understoodFacts(policy: Policy, document: PolicyDocument): [name: string, value: string][] {
-  const { bytesPerSecondMax, retention, chain, verification, immutability, storageClass, copies } = policy
+  const { bytesPerSecondMax, retention, chain, verification, immutability, storageClass, copies, budget } = policy
   return [
     ['schedule', scheduleText(document)],
     ['hours', hoursTexts(document, policy).join('; ') || 'at any time'],
@@ -30,13 +30,27 @@ export function understoodFacts(policy: Policy, document: PolicyDocument): [name
       'copies',
       copies.map(({ name, to, retention: there }) => `${name} to ${to}: ${retentionText(there)}`).join('; ') || 'none',
     ],
+    [
+      'budget',
+      budget === undefined ? 'none' : `${String(budget.perMonth)} ${budget.currency ?? ''}`.trim() + ' a month',
+    ],
   ]
 }
 
 /** The same for programs, in the form in which it is written. */
 export function understoodDocument(policy: Policy, document: PolicyDocument): object {
-  const { schedule, hours, bytesPerSecondMax, retention, chain, verification, immutability, storageClass, copies } =
-    policy
+  const {
+    schedule,
+    hours,
+    bytesPerSecondMax,
+    retention,
+    chain,
+    verification,
+    immutability,
+    storageClass,
+    copies,
+    budget,
+  } = policy
   const written = document.hours ?? []
   return {
     schedule: {
@@ -53,6 +67,7 @@ export function understoodDocument(policy: Policy, document: PolicyDocument): ob
     immutability: immutability ?? null,
     storageClass,
     copies: copies.map(({ retention: there, ...copy }) => ({ ...copy, retention: retentionDocument(there) })),
+    budget: budget === undefined ? null : { perMonth: budget.perMonth, currency: budget.currency ?? null },
   }
 }
 

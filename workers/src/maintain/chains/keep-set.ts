@@ -1,4 +1,5 @@
 import type { Clock } from '@strata/shared/clock.ts'
+import { chainEnd, isTooDead, mayBeDead, newestChain, type ChainEnd } from '@strata/shared/policy/chain-due.ts'
 import type { Policy } from '@strata/shared/policy/policy.ts'
 import { readPoint, type Point } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
@@ -7,7 +8,6 @@ import type { SetId } from '@strata/shared/types.ts'
 import { pruneSet, type SetPruning } from '../retention/prune-set.ts'
 import { readSetPoints } from '../retention/set-points.ts'
 import { synthesise } from '../synthetic-full/synthesise.ts'
-import { chainEnd, isTooDead, mayBeDead, newestChain, type ChainEnd } from './chain-due.ts'
 import { liveRecordBytes } from './live-bytes.ts'
 
 export interface KeepSetOptions {

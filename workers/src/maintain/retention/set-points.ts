@@ -1,5 +1,5 @@
 import type { StrataError } from '@strata/shared/errors.ts'
-import type { ChainLock } from '@strata/shared/format/manifest.ts'
+import type { ChainPoint } from '@strata/shared/policy/chain-due.ts'
 import { pointLockEndMs } from '@strata/shared/policy/chain-lock.ts'
 import type { RetainedPoint } from '@strata/shared/policy/retention.ts'
 import { listCatalogued } from '@strata/shared/repository/catalog/read-catalog.ts'
@@ -8,16 +8,7 @@ import type { Repository } from '@strata/shared/repository/repository.ts'
 import type { SetId } from '@strata/shared/types.ts'
 
 /** Little of a point: a set may have many thousands. */
-export interface SetPoint extends RetainedPoint {
-  readonly createdAt: string
-  readonly chain: string
-  /** What the point added to the store when it was made. */
-  readonly storedBytes: number
-  /** How its chain is locked. */
-  readonly lock: ChainLock | undefined
-  /** It was to be locked, and could not be. */
-  readonly isNotLocked: boolean
-}
+export interface SetPoint extends RetainedPoint, ChainPoint {}
 
 /** What decisions about a set are made of. */
 export interface SetPoints {

@@ -1,20 +1,32 @@
-import type { ChainLock } from '@strata/shared/format/manifest.ts'
-import { chainClosesSoonMs } from '@strata/shared/limits.ts'
-import type { ChainRules } from '@strata/shared/policy/keeping-members.ts'
-import type { SetPoint } from '../retention/set-points.ts'
+import type { ChainLock } from '../format/manifest.ts'
+import { chainClosesSoonMs } from '../limits.ts'
+import type { ChainRules } from './keeping-members.ts'
 
-/** Why a chain is to end, and a synthetic full to begin the next one. Pure. */
+/** Why a chain is to end, and a synthetic full to begin the next one. Pure: forecasts ask the same. */
 export type ChainEnd = 'length' | 'age' | 'missing lock' | 'dead share'
+
+/** What of a point its chain's end depends on. */
+export interface ChainPoint {
+  readonly sequence: number
+  readonly chain: string
+  readonly createdAt: string
+  /** What the point added to the store when it was made. */
+  readonly storedBytes: number
+  /** How its chain is locked. */
+  readonly lock: ChainLock | undefined
+  /** It was to be locked, and could not be. */
+  readonly isNotLocked: boolean
+}
 
 export interface ChainFacts {
   /** Points of the newest chain that are not gone, by number; and all of it, those that are gone as well. */
-  readonly there: readonly SetPoint[]
-  readonly all: readonly SetPoint[]
+  readonly there: readonly ChainPoint[]
+  readonly all: readonly ChainPoint[]
 }
 
 /** The chain of the newest point. undefined: the set has no point, or the chain is one full and nothing else. */
 export function newestChain(
-  points: readonly SetPoint[],
+  points: readonly ChainPoint[],
   isGone: (sequence: number) => boolean,
 ): ChainFacts | undefined {
   const newest = points.at(-1)

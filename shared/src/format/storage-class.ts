@@ -2,6 +2,10 @@
 export const colderClasses = ['infrequent', 'archive-instant', 'archive', 'deep-archive'] as const
 export type ColderClass = (typeof colderClasses)[number]
 
+export type StoredClass = 'standard' | ColderClass
+/** The coldest last. */
+export const storedClasses: readonly StoredClass[] = ['standard', ...colderClasses]
+
 const s3Classes: Readonly<Record<string, ColderClass>> = {
   STANDARD_IA: 'infrequent',
   ONEZONE_IA: 'infrequent',
