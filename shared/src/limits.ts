@@ -209,6 +209,9 @@ export const pinRenewalMs = 3600_000
 export const retiredLifeMs = 24 * 3600_000
 /** How often a service writes down what it has asked of the store; when it is killed, what came after is not known. */
 export const usageSaveIntervalMs = 3600_000
+/** Increments of a set that a forecast goes by, and the size of an object where nothing is stored yet. */
+export const profiledIncrementsMax = 30
+export const objectBytesAssumed = 16 * MiB
 /** Of one document; there are several for more. */
 export const usageSetsMax = 4096
 export const usageClassesMax = 16
@@ -567,6 +570,8 @@ export const priceMax = 1_000_000
 export const priceTextCharsMax = 2000
 export const priceNotesMax = 32
 export const forecastMonthsMax = 120
+export const forecastMonthsDefault = 12
+export const priceTableBytesMax = 1 * MiB
 
 // ── command line ───────────────────────────────────────────────────────────────────────────────────────────────────
 export const progressRedrawIntervalMs = 100

@@ -57,7 +57,7 @@ describeWith(redisRequirement, 'bad input: points and names', () => {
     const repository = await repositoryOf(place)
     const latest = await newest(repository, 'good')
     const { point } = latest.manifest
-    const alike = `${point.slice(0, 8)}${'0'.repeat(24)}`
+    const alike = `${point.slice(0, 8)}${(point[8] === '0' ? '1' : '0').repeat(24)}`
     const name = await publish(repository, latest, { point: alike })
     const { message, details } = await place.refuses('E_POINT_AMBIGUOUS', ['restore', point.slice(0, 6), ...nowhere])
     assert.match(message, /2 points/)

@@ -4,7 +4,7 @@ import type { Policy } from '../policy/policy.ts'
 import { dayMs } from '../policy/wall-time.ts'
 import { asId, type TenantId } from '../types.ts'
 import { storedClasses } from '../format/storage-class.ts'
-import { type PriceProvider, type ProviderPrices } from './price-table.ts'
+import type { PriceProvider, ProviderPrices } from './price-table.ts'
 
 /** How objects move to colder classes with age: what the bucket's rules say, which are compiled from the policy. */
 export interface ClassMoves {

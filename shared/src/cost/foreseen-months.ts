@@ -1,11 +1,10 @@
 import { dayMs } from '../policy/wall-time.ts'
 import type { DayStep } from './calendar.ts'
-import { noRequests } from '../format/usage.ts'
+import { noRequests, requestKinds } from '../format/usage.ts'
 import { addRequests, type MutableCounts } from './foreseen-requests.ts'
 import { priceOfMoved, priceOfRequests, surchargeOfReads, type RequestCounts } from './price-of.ts'
-import { requestKinds } from '../format/usage.ts'
 import { storedClasses, type StoredClass } from '../format/storage-class.ts'
-import { type ProviderPrices } from './price-table.ts'
+import type { ProviderPrices } from './price-table.ts'
 import { byClass, type ClassTotal, type DayOfObjects } from './stored-objects.ts'
 
 export interface ForecastCost {

@@ -1,6 +1,6 @@
 import { requestKinds } from '../format/usage.ts'
 import { storedClasses, type StoredClass } from '../format/storage-class.ts'
-import { type ProviderPrices } from './price-table.ts'
+import type { ProviderPrices } from './price-table.ts'
 import type { StoreRequestKind } from '../store/store-requests.ts'
 
 /**

@@ -5,7 +5,7 @@ import { Agenda } from './agenda.ts'
 import type { ClassMoves } from './class-moves.ts'
 import { billedBytes, priceOfEarlyLeave, priceOfMoves } from './price-of.ts'
 import { storedClasses, type StoredClass } from '../format/storage-class.ts'
-import { type ProviderPrices } from './price-table.ts'
+import type { ProviderPrices } from './price-table.ts'
 
 /**
  * What lies in a store on a day, by class. Objects that were made together go together, so a batch of them is one thing

@@ -52,6 +52,12 @@ async function saveDay(repository: Repository, meter: UsageMeter, { day, sets }:
   }
 }
 
+/** For whoever could not. */
+export function usageLost(error: unknown): Warning {
+  const { code, message } = toStrataError(error)
+  return { code: 'W_USAGE_LOST', message: `what was asked of the store could not be written down: ${code}: ${message}` }
+}
+
 function entryOf(set: SetId | null, { requests, bytesSent, bytesReceived, stored }: SetUsage): UsageEntry {
   const asked: UsageEntry['requests'] = {}
   for (const kind of requestKinds) if (requests[kind] > 0) asked[kind] = requests[kind]

@@ -1,4 +1,4 @@
-import { noRequests, requestKinds, type RequestKind } from '../format/usage.ts'
+import { noRequests, type RequestKind } from '../format/usage.ts'
 
 /** Requests to a store, and bytes of objects that they moved. */
 export interface Usage {
@@ -19,15 +19,4 @@ export function addRequest(
   sum.requests[kind] += 1
   sum.bytesSent += bytesSent
   sum.bytesReceived += bytesReceived
-}
-
-/** Anew. */
-export function sumOf(usages: Iterable<Usage>): Usage {
-  const sum = noUsage()
-  for (const { requests, bytesSent, bytesReceived } of usages) {
-    for (const kind of requestKinds) sum.requests[kind] += requests[kind]
-    sum.bytesSent += bytesSent
-    sum.bytesReceived += bytesReceived
-  }
-  return sum
 }

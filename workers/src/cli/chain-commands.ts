@@ -2,11 +2,12 @@ import { Option, type Command } from 'commander'
 import { tenantOption, type Run } from './command.ts'
 import type { CatalogOptions } from './commands/catalog.ts'
 import type { CopyOptions } from './commands/copy.ts'
+import type { CostOptions } from './commands/cost.ts'
 import type { HoldOptions } from './commands/hold.ts'
 import type { LockCheckCommandOptions } from './commands/lock-check.ts'
 import type { PruneCommandOptions } from './commands/prune.ts'
 import type { SynthOptions } from './commands/synth.ts'
-import { catalogHelp, copyHelp, holdHelp, lockHelp, pruneHelp, synthHelp } from './help-chains.ts'
+import { catalogHelp, copyHelp, costHelp, holdHelp, lockHelp, pruneHelp, synthHelp } from './help-chains.ts'
 
 /** The commands that keep chains in order. */
 export function addChainCommands(program: Command, run: Run): void {
@@ -20,6 +21,7 @@ export function addChainCommands(program: Command, run: Run): void {
   addHoldCommands(hold, run)
   addLock(program, run)
   addCatalog(program, run)
+  addCost(program, run)
 }
 
 function addLock(program: Command, run: Run): void {
@@ -101,6 +103,26 @@ function addCopy(program: Command, run: Run): void {
       run(command, async (context) => {
         const { copy } = await import('./commands/copy.ts')
         return await copy(context, options)
+      }),
+    )
+}
+
+function addCost(program: Command, run: Run): void {
+  program
+    .command('cost')
+    .description('what the store has cost in a month, and what it will cost')
+    .option('--month <month>', 'this one, as 2026-11 (default: the one that is going on)')
+    .option('--set <name>', 'only of this set')
+    .option('--forecast [file]', 'also the months to come, under the policy in force or that of a file')
+    .option('--months <count>', 'how many of them (default: 12)')
+    .option('--same-region', 'nothing that is read leaves the region of the store')
+    .option('--csv', 'as a table for spreadsheets')
+    .option(...tenantOption)
+    .addHelpText('after', costHelp)
+    .action((options: CostOptions, command: Command) =>
+      run(command, async (context) => {
+        const { cost } = await import('./commands/cost.ts')
+        return await cost(context, options)
       }),
     )
 }

@@ -111,3 +111,23 @@ Examples:
   strata catalog rebuild --json | jq .written
 ${environmentHelp}
 ${exitCodeHelp}`
+
+export const costHelp = `
+What the store of a tenant has cost in a month: requests and bytes that every
+process of Strata has written down, and bytes stored, by class of storage, as
+a service notes them once a day and as they are now. Prices are list prices that
+come along (see --json for where they are from, and what was not verified), or
+those of the JSON file in STRATA_PRICES. Nothing is asked of the provider, so a
+bill may differ: what other programs ask of the bucket is not in it, nor taxes.
+
+--forecast plays the coming months under the policy in force, or under that of
+FILE, by the same decisions as the service makes. A policy's budget warns
+(W_BUDGET) when the month, or one that is foreseen, costs more.
+
+Examples:
+  strata cost
+  strata cost --month 2026-10 --csv > october.csv
+  strata cost --forecast --months 24
+  strata cost --forecast stricter.yaml --json | jq '.forecast.months[] | {month, cost}'
+${environmentHelp}
+${exitCodeHelp}`

@@ -15,6 +15,7 @@ Environment:
                        bytes a second to and from the store, each way and on
                        average, where --bandwidth-limit is not given: a number,
                        or one with K, M or G for KiB, MiB or GiB
+  STRATA_PRICES        prices to reckon by, a JSON file (else list prices)
   NO_COLOR             no colours
   S3 and Azure take credentials from their usual variables (AWS_…, AZURE_…).`
 

@@ -40,6 +40,8 @@ export interface Settings {
   readonly handOverDirectory: string | undefined
   /** What tells this machine from others, where the system does not. */
   readonly machineId: string | undefined
+  /** A table of prices other than the one that comes along. */
+  readonly pricesPath: string | undefined
   /** Between this machine and the store, each way. */
   readonly bytesPerSecondMax: number | undefined
 }
@@ -62,6 +64,7 @@ export function settingsFrom(options: GlobalOptions, env: Environment): Settings
     stagingUrl: variable('STRATA_STAGING'),
     machineId: variable('STRATA_MACHINE_ID'),
     handOverDirectory: path(variable('STRATA_HANDOVER_DIR')),
+    pricesPath: path(variable('STRATA_PRICES')),
     bytesPerSecondMax: bandwidthFrom(options.bandwidthLimit, variable('STRATA_BANDWIDTH_LIMIT')),
   }
 }

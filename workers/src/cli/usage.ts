@@ -1,6 +1,6 @@
-import { saveUsage } from '@strata/shared/usage/usage-ledger.ts'
+import { saveUsage, usageLost } from '@strata/shared/usage/usage-ledger.ts'
 import type { UsageMeter } from '@strata/shared/usage/usage-meter.ts'
-import { hasCode, toStrataError } from '@strata/shared/errors.ts'
+import { hasCode } from '@strata/shared/errors.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import type { ObjectStore } from '@strata/shared/store/object-store.ts'
 import type { Reporter } from './output/reporter.ts'
@@ -24,7 +24,7 @@ export async function saveUsageOf(store: ObjectStore, meter: UsageMeter, reporte
     await saveUsage(repository, meter, 'command line')
   } catch (error) {
     if (hasCode(error, 'E_STORE_READ_ONLY', 'E_STORE_DENIED')) return
-    const { code, message } = toStrataError(error)
-    reporter.warning(`W_USAGE_LOST: what was asked of the store could not be written down: ${code}: ${message}`)
+    const { code, message } = usageLost(error)
+    reporter.warning(`${code}: ${message}`)
   }
 }

@@ -1,3 +1,6 @@
+import { moneyText } from '@strata/shared/cost/money.ts'
+import { priceOfStored } from '@strata/shared/cost/price-of.ts'
+import { pricesOf, type PriceTable } from '@strata/shared/cost/price-table.ts'
 import { StrataError } from '@strata/shared/errors.ts'
 import type { Warning } from '@strata/shared/format/manifest.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
@@ -10,6 +13,7 @@ import type { SetPruning } from '../../maintain/retention/prune-set.ts'
 import { pruneTenant, setsOf } from '../../maintain/retention/prune-tenant.ts'
 import { undoMarks } from '../../maintain/retention/undo.ts'
 import { exitCodes, type Context, type ExitCode } from '../context.ts'
+import { providerOf, readPrices } from '../input/prices.ts'
 import { formatBytes, formatCount } from '../output/bytes.ts'
 import { prunedPoints, prunedTable, type PrunedPoint } from '../output/prune.ts'
 import { requireStoreUrl } from '../settings.ts'
@@ -26,6 +30,7 @@ export interface PruneCommandOptions {
 /** `strata prune`: lets go what the policy keeps no more. */
 export async function prune(context: Context, options: PruneCommandOptions): Promise<ExitCode> {
   const setName = options.set === undefined ? undefined : requireSetName(options.set)
+  const table = await readPrices(context.settings.pricesPath)
   const metrics = createStoreMetrics()
   return await withStore(
     context,
@@ -33,19 +38,22 @@ export async function prune(context: Context, options: PruneCommandOptions): Pro
       const { repository } = await openGivenTenant(context, store, options.tenant)
       const sets = setName === undefined ? undefined : [repository.setIdOf(setName)]
       if (options.undo === true) return await undo(context, repository, sets)
-      return await pruneSets(context, repository, sets, options.dryRun === true, () => metrics.totals())
+      const about = { repository, sets, dryRun: options.dryRun === true, table, requests: () => metrics.totals() }
+      return await pruneSets(context, about)
     },
     { metrics },
   )
 }
 
-async function pruneSets(
-  context: Context,
-  repository: Repository,
-  sets: readonly SetId[] | undefined,
-  dryRun: boolean,
-  requests: () => StoreTotals,
-): Promise<ExitCode> {
+interface Pruned {
+  readonly repository: Repository
+  readonly sets: readonly SetId[] | undefined
+  readonly dryRun: boolean
+  readonly table: PriceTable
+  readonly requests: () => StoreTotals
+}
+
+async function pruneSets(context: Context, { repository, sets, dryRun, table, requests }: Pruned): Promise<ExitCode> {
   const { clock, signal, reporter, settings } = context
   const { storeUrl } = settings
   const prunings: SetPruning[] = []
@@ -65,10 +73,13 @@ async function pruneSets(
   // What earlier prunes have tagged may be due by now.
   const expired = dryRun ? 0 : await expireRetired(repository.store, clock, signal)
   const warnings = dryRun ? [] : await warningsOf(context)
-  reporter.result({ dryRun, points, objects, bytes, locked, expired, problems, warnings, requests: requests() }, [
+  const cost = savedBy(context, table, prunings)
+  const result = { dryRun, points, objects, bytes, locked, cost, expired, problems, warnings, requests: requests() }
+  reporter.result(result, [
     ...prunedTable(points),
     ...(points.length === 0 ? [] : ['']),
     dryRun ? wouldGo(objects, bytes) : wasTagged(points, objects, bytes),
+    ...(cost.perMonth === 0 ? [] : [`that is ${moneyText(cost.perMonth, cost.currency)} less to store for a month`]),
     ...(locked === 0 ? [] : [`${formatCount(locked, 'object')} of them stay until their lock ends`]),
     ...(expired === 0 ? [] : [`${formatCount(expired, 'object')} deleted that had been tagged before`]),
   ])
@@ -82,6 +93,17 @@ async function warningsOf({ settings, env, clock, reporter }: Context): Promise<
   if (warning === undefined) return []
   reporter.warning(`${warning.code}: ${warning.message}`)
   return [warning]
+}
+
+/** What it costs to store for a month what goes. */
+function savedBy(
+  { settings }: Context,
+  table: PriceTable,
+  prunings: readonly SetPruning[],
+): { readonly perMonth: number; readonly currency: string } {
+  const prices = pricesOf(table, providerOf(requireStoreUrl(settings)))
+  const perMonth = prunings.reduce((sum, { byClass }) => sum + priceOfStored(byClass, prices), 0)
+  return { perMonth, currency: table.currency }
 }
 
 function wouldGo(objects: number, bytes: number): string {

@@ -1,14 +1,15 @@
-import { open } from 'node:fs/promises'
-import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
+import { StrataError } from '@strata/shared/errors.ts'
 import { policyBytesMax } from '@strata/shared/limits.ts'
 import { policyType } from '@strata/shared/policy/policy.ts'
+import { readSmallFile } from './small-file.ts'
 
 /**
  * What a file says that a person wrote, with the head that every policy has and nobody needs to write.
  * @param given how the person calls the file
  */
 export async function readPolicyFile(path: string, given: string): Promise<unknown> {
-  const value = await parse(await readText(path, given), given)
+  const about = { what: 'the policy', bytesMax: policyBytesMax, invalid: 'E_POLICY_INVALID' } as const
+  const value = await parse(await readSmallFile({ path, given, ...about }), given)
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
   return { strata: policyType.title, version: policyType.version, ...value }
 }
@@ -45,22 +46,4 @@ async function parseYaml(text: string, given: string): Promise<unknown> {
   })
   // Not a number, and no end of them, are nothing that can be stored.
   return JSON.parse(JSON.stringify(document.toJS({ maxAliasCount: 0 }))) as unknown
-}
-
-async function readText(path: string, given: string): Promise<string> {
-  const buffer = new Uint8Array(policyBytesMax + 1)
-  let filled = 0
-  try {
-    await using file = await open(path)
-    while (filled < buffer.length) {
-      const { bytesRead } = await file.read(buffer, filled, buffer.length - filled)
-      if (bytesRead === 0) return Buffer.from(buffer.subarray(0, filled)).toString('utf8')
-      filled += bytesRead
-    }
-  } catch (error) {
-    const reason = systemErrorCode(error)
-    if (reason === undefined) throw error
-    throw new StrataError('E_USAGE', `the policy ${given} cannot be read (${reason})`, { cause: error })
-  }
-  throw new StrataError('E_POLICY_INVALID', `${given} is longer than ${String(policyBytesMax)} bytes`)
 }

@@ -5,6 +5,8 @@ import { mapConcurrently } from '@strata/shared/repository/concurrency.ts'
 import type { Point } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { retiredTags } from '@strata/shared/repository/retention/retired.ts'
+import type { ObjectInfo } from '@strata/shared/store/object-store.ts'
+import { ClassTotals } from '../usage/class-totals.ts'
 import { keepRepairs, liveObjects, LiveObjects } from './live-objects.ts'
 
 /** A chain with points that are gone. */
@@ -23,7 +25,10 @@ export interface Collected {
   readonly outcome: 'collected' | 'waits'
   readonly objects: number
   readonly bytes: number
+  readonly byClass: ClassTotals['all']
 }
+
+export const waits: Collected = { outcome: 'waits', objects: 0, bytes: 0, byClass: [] }
 
 /**
  * Tags the objects of a chain that no point needs which is there: from then on the store's own rules delete them. A repeat
@@ -35,21 +40,23 @@ export async function collectChain(
   { tag, signal }: { readonly tag: boolean; readonly signal?: AbortSignal | undefined },
 ): Promise<Collected> {
   const { store } = repository
-  if (chain.there.length > 0 && !(await isWorth(repository, chain))) return { outcome: 'waits', objects: 0, bytes: 0 }
+  if (chain.there.length > 0 && !(await isWorth(repository, chain))) return waits
   const live = chain.there.length === 0 ? new LiveObjects() : await liveObjects(repository, chain.there, signal)
   if (chain.there.length > 0) await keepRepairs(repository, chain.place, live)
   let objects = 0
   let bytes = 0
+  const classes = new ClassTotals()
   const going = mapConcurrently(deadObjects(repository, chain, live), storeRequestsInFlightMax, async (dead) => {
     if (tag) await tagRetired(store, dead.name)
     return dead
   })
-  for await (const { sizeBytes } of going) {
+  for await (const dead of going) {
     if (signal?.aborted === true) throw new StrataError('E_INTERRUPTED', 'interrupted; the next prune goes on')
     objects += 1
-    bytes += sizeBytes
+    bytes += dead.sizeBytes
+    classes.add(dead)
   }
-  return { outcome: 'collected', objects, bytes }
+  return { outcome: 'collected', objects, bytes, byClass: classes.all }
 }
 
 async function tagRetired(store: Repository['store'], name: string): Promise<void> {
@@ -74,10 +81,10 @@ async function* deadObjects(
   { store }: Repository,
   { place, sessions }: ChainToCollect,
   live: LiveObjects,
-): AsyncGenerator<{ name: string; sizeBytes: number }> {
-  for await (const { name, sizeBytes } of store.list(chainPrefix(place))) {
-    const object = chainObjectOf(place, name)
+): AsyncGenerator<ObjectInfo> {
+  for await (const info of store.list(chainPrefix(place))) {
+    const object = chainObjectOf(place, info.name)
     if (object === undefined || !sessions.has(object.reference.session)) continue
-    if (!live.has(object.kind, object.reference)) yield { name, sizeBytes }
+    if (!live.has(object.kind, object.reference)) yield info
   }
 }

@@ -1,5 +1,6 @@
 import type { Clock } from '@strata/shared/clock.ts'
 import { StrataError } from '@strata/shared/errors.ts'
+import type { StoredByClass } from '@strata/shared/cost/price-of.ts'
 import type { Warning } from '@strata/shared/format/manifest.ts'
 import { clockSkewWarnMs } from '@strata/shared/limits.ts'
 import type { Policy } from '@strata/shared/policy/policy.ts'
@@ -13,7 +14,8 @@ import {
 } from '@strata/shared/repository/retention/ledger.ts'
 import { aloneWithGone, pinnedPoints } from '@strata/shared/repository/retention/pins.ts'
 import { asId, type ChainId, type SetId } from '@strata/shared/types.ts'
-import { collectChain, type ChainToCollect, type Collected } from './collect-chain.ts'
+import { ClassTotals } from '../usage/class-totals.ts'
+import { collectChain, waits, type ChainToCollect, type Collected } from './collect-chain.ts'
 import { chainsToCollect, changeText, planSet, type SetPlan } from './plan-set.ts'
 import { readSetPoints, type SetPoint, type SetPoints } from './set-points.ts'
 
@@ -41,6 +43,8 @@ export interface SetPruning {
   /** Objects that were tagged, and their bytes. */
   readonly objects: number
   readonly bytes: number
+  /** The same by the class that they lie in. */
+  readonly byClass: StoredByClass
   /** Of those objects, how many lie in chains whose locks have not ended: the store keeps them until then. */
   readonly locked: number
   /** What stands in the way of a part of it. */
@@ -108,17 +112,18 @@ async function collect(
   ledger: RetentionLedger,
   found: SetPoints,
   state: RetentionState,
-): Promise<Pick<SetPruning, 'objects' | 'bytes' | 'locked' | 'problems'>> {
+): Promise<Pick<SetPruning, 'objects' | 'bytes' | 'byClass' | 'locked' | 'problems'>> {
   const { repository, set, dryRun } = options
   const chains = chainsToCollect(found.points, state)
   const [unreadable] = found.unreadable
   if (chains.length > 0 && unreadable !== undefined) {
     const message = `nothing of the set is deleted while number ${String(unreadable.sequence)} cannot be read, since nobody knows what it needs: ${unreadable.error.message}`
-    return { objects: 0, bytes: 0, locked: 0, problems: [{ code: unreadable.error.code, message }] }
+    return { objects: 0, bytes: 0, byClass: {}, locked: 0, problems: [{ code: unreadable.error.code, message }] }
   }
   let objects = 0
   let bytes = 0
   let locked = 0
+  const classes = new ClassTotals()
   const nowMs = await repository.store.now()
   const problems: Warning[] = []
   for (const { chain, gone, goneBytes, newBytes } of chains) {
@@ -134,6 +139,7 @@ async function collect(
       const collected = await collectAlone(options, toCollect, sequences, problems)
       objects += collected.objects
       bytes += collected.bytes
+      for (const [name, amount] of collected.byClass) classes.addAmount(name, amount)
       if (ofChain.some(({ lock }) => lock !== undefined && Date.parse(lock.until) > nowMs)) locked += collected.objects
       if (collected.outcome === 'waits' || dryRun) continue
       const at = new Date(await repository.store.now()).toISOString()
@@ -146,7 +152,7 @@ async function collect(
       problems.push({ code: error.code, message: `chain ${chain} stays as it is: ${error.message}` })
     }
   }
-  return { objects, bytes, locked, problems }
+  return { objects, bytes, byClass: classes.byClass, locked, problems }
 }
 
 /** A copy from another store may need again what is dead here: while it is at it, the chain waits. */
@@ -162,7 +168,7 @@ async function collectAlone(
     problems.push(warning)
   }
   const alone = { set, sequences, purpose: 'a prune that tags what is dead', clock, onWarning }
-  return (await aloneWithGone(repository, alone, work)) ?? { outcome: 'waits', objects: 0, bytes: 0 }
+  return (await aloneWithGone(repository, alone, work)) ?? waits
 }
 
 async function readThere(

@@ -1,7 +1,6 @@
 import type { Clock } from '@strata/shared/clock.ts'
-import { saveUsage } from '@strata/shared/usage/usage-ledger.ts'
+import { saveUsage, usageLost } from '@strata/shared/usage/usage-ledger.ts'
 import type { UsageMeter } from '@strata/shared/usage/usage-meter.ts'
-import { toStrataError } from '@strata/shared/errors.ts'
 import { usageSaveIntervalMs } from '@strata/shared/limits.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { Turns } from '../turns.ts'
@@ -41,8 +40,8 @@ export class UsageKeeper {
       try {
         await saveUsage(repository, meter, 'service')
       } catch (error) {
-        const { code, message } = toStrataError(error)
-        onNote?.(`W_USAGE_LOST: what was asked of the store could not be written down: ${code}: ${message}`)
+        const { code, message } = usageLost(error)
+        onNote?.(`${code}: ${message}`)
       }
     }
   }
