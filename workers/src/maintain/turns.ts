@@ -33,6 +33,7 @@ async function run(
   signal: AbortSignal,
 ): Promise<void> {
   const sleep = async (ms: number): Promise<void> => {
+    if (signal.aborted) return
     await clock.sleep(ms, signal).catch((error: unknown) => {
       if (!signal.aborted) throw error
     })
