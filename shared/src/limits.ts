@@ -180,6 +180,8 @@ export const copiedThroughWorkerBytesMax = 32 * MiB
 export const copiedPacksAtOnceMax = 4
 /** Dead bytes that are copied along, as a part of the live ones around them. */
 export const copiedDeadShareMax = 1 / 8
+/** Of a copied range, the part that may be dead so that it lies in a new file as in its old one, and is shared. */
+export const sharedDeadShareMax = 1 / 16
 /** Ends of source packs that are kept at hand: pieces and keys, some 11 KiB for a pack of 64 MiB of blocks. */
 export const sourceEndsKeptMax = 1024
 /** How often a synthetic full goes on because a backup was quicker. */
@@ -342,6 +344,8 @@ export const copyGapBytesMax = 256 * KiB
 export const copyGrantLifeMs = 30 * 60_000
 /** Requests of one compose; others may be under way beside it. */
 export const copiesInFlightMax = 8
+/** File systems share blocks of this size, or a power of two of it, among files. */
+export const fileBlockBytes = 4 * KiB
 /** What the system copies in one call, and begins to write back then: it holds one of the few threads for files. */
 export const copyCallBytesMax = 8 * MiB
 /** Slower than this is not meant: one segment would take a day. */
@@ -673,6 +677,7 @@ invariant(
   objectTagsBytesMax >= objectTagsMax * 2 * (objectTagCharsMax + 4) + 256,
   'a file of tags has room for the longest ones',
 )
+invariant(copyCallBytesMax % fileBlockBytes === 0, 'a call ends where a block does, if it begins so')
 invariant(copiesInFlightMax < storeRequestsInFlightMax, 'a compose leaves requests to the work beside it')
 invariant(copyRangesMax + 1 <= 10_000 && copyRangeBytesMax <= 4000 * MiB, 'S3 and Azure take every compose')
 invariant(copyGrantLifeMs > storeClockSkewMsMax, 'what a slow clock grants is not over when it begins')

@@ -89,6 +89,12 @@ describeWith(cephRgwRequirement, 'S3 store behind a bad connection', () => {
     [400, 'InvalidArgument', 'E_STORE_PROTOCOL'],
   ])
   describeForeignAnswers(s3)
+  describePermissions(s3, 'AccessDenied', {
+    put: /s3:PutObject$/,
+    get: /s3:GetObject/,
+    list: /s3:ListBucket$/,
+    delete: /s3:DeleteObject/,
+  })
   describeClock(s3)
 
   test('a refusal that comes again after the time was corrected is not about the time', async () => {
@@ -140,6 +146,12 @@ describe('Azure store behind a bad connection', () => {
     [400, 'InvalidHeaderValue', 'E_STORE_PROTOCOL'],
   ])
   describeForeignAnswers(azure)
+  describePermissions(azure, 'AuthorizationPermissionMismatch', {
+    put: /SAS: cw/,
+    get: /SAS: r/,
+    list: /SAS: l/,
+    delete: /SAS: d/,
+  })
   describeClock(azure)
 })
 
@@ -368,6 +380,28 @@ function describeFaults(dialect: Dialect): void {
       return request.method === 'PUT' ? { kind: 'answer', status: dialect === s3 ? 200 : 201 } : undefined
     })
     await rejects(probeCreateIfAbsent(store, systemRandomBytes), 'E_STORE_UNCONDITIONAL')
+  })
+}
+
+/** Whoever has to grant it hears what it is called there. */
+function describePermissions(
+  dialect: Dialect,
+  serverCode: string,
+  named: Readonly<Record<'put' | 'get' | 'list' | 'delete', RegExp>>,
+): void {
+  test('what is not permitted is refused with the name of the permission', async () => {
+    const injector = await startFaultInjector()
+    const store = openAlone(dialect, injector)
+    injector.setPlan(() => dialect.error(403, serverCode))
+    assert.match((await errorOf(store.put('object', [bytesOf(10)]))).message, named.put)
+    assert.match((await errorOf(store.get('object'))).message, named.get)
+    assert.match((await errorOf(namesIn(store, ''))).message, named.list)
+    assert.match((await errorOf(store.delete('object'))).message, named.delete)
+    // Who is not known is told nothing of permissions.
+    injector.setPlan(() => dialect.error(403, 'SignatureDoesNotMatch'))
+    assert.doesNotMatch((await errorOf(store.get('object'))).message, /permission/)
+    await store.close()
+    await injector.stop()
   })
 }
 

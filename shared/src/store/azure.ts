@@ -31,6 +31,7 @@ import type {
 } from './object-store.ts'
 import { checkTags } from './object-tags.ts'
 import type { ObjectTags } from './object-tags.ts'
+import { namingPermission } from './permissions.ts'
 import { StoreClock } from './store-clock.ts'
 import { observed } from './store-requests.ts'
 import type { StoreObserver, StoreRequestKind, StoreRequester } from './store-requests.ts'
@@ -296,7 +297,9 @@ class AzureStore implements ObjectStore {
     } catch (error) {
       const what = `${doing} in ${this.description}`
       if (isBrokenOff(error)) throw brokenBodyError(error, what)
-      throw httpError(error, { ...azureFailureOf(error), aheadMs: this.#aheadMsOf(error) }, what)
+      if (error instanceof StrataError) throw error
+      const failure = httpError(error, { ...azureFailureOf(error), aheadMs: this.#aheadMsOf(error) }, what)
+      throw namingPermission(failure, 'azure', kind)
     }
   }
 

@@ -1,6 +1,6 @@
 import type { FileHandle } from 'node:fs/promises'
 import { systemErrorCode } from '../errors.ts'
-import { cachedBytesMax, copyCallBytesMax } from '../limits.ts'
+import { cachedBytesMax, copyCallBytesMax, fileBlockBytes } from '../limits.ts'
 import { canCopyRanges, copyRange } from '../system/copy-range.ts'
 import { beginWriteBack, dropCache } from '../system/page-cache.ts'
 import { freeCopying, noCopyError } from './copy-rules.ts'
@@ -15,7 +15,9 @@ import type { CopyRange, CopyRules } from './object-store.ts'
  * Objects made of others in a directory: the system copies file to file. What was read and written so is large and needed
  * once, so it goes from the cache at once (docs/decisions/0014).
  */
-export const directoryCopying: CopyRules | undefined = canCopyRanges ? freeCopying : undefined
+export const directoryCopying: CopyRules | undefined = canCopyRanges
+  ? { ...freeCopying, sharedBytes: fileBlockBytes }
+  : undefined
 
 /** One range is one request. */
 export type AroundCopy = (source: string, copy: () => Promise<void>) => Promise<void>
@@ -90,8 +92,12 @@ class CopyTarget {
   async take({ file, sizeBytes }: OpenObject, range: CopyRange): Promise<void> {
     const { source, offset, length } = range
     if (offset + length > sizeBytes) throw truncatedError(this.#where, source, range, sizeBytes)
+    // XFS and btrfs share whole blocks of files: so what comes before the first one is a call of its own.
+    const headBytes =
+      (offset - this.copiedBytes) % fileBlockBytes === 0 ? fileBlockBytes - (offset % fileBlockBytes) : 0
     for (let done = 0; done < length;) {
-      const copied = await this.#copy(file, offset + done, Math.min(copyCallBytesMax, length - done))
+      const callBytesMax = done < headBytes ? headBytes - done : copyCallBytesMax
+      const copied = await this.#copy(file, offset + done, Math.min(callBytesMax, length - done))
       if (copied === 0) throw truncatedError(this.#where, source, range)
       done += copied
       this.copiedBytes += copied

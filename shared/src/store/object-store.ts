@@ -159,6 +159,11 @@ export interface CopyRules {
   readonly rangesMax: number
   /** So many dead bytes between two ranges cost less than what it takes to leave them out: one more request, or call. */
   readonly gapBytesMax: number
+  /**
+   * Where a range lies at the same place in source and target, modulo this, the store may share its bytes instead of
+   * copying them. Left out: it makes no difference.
+   */
+  readonly sharedBytes?: number
 }
 
 export interface WholeObject {

@@ -30,6 +30,7 @@ import type {
 } from './object-store.ts'
 import { checkTags } from './object-tags.ts'
 import type { ObjectTags } from './object-tags.ts'
+import { namingPermission } from './permissions.ts'
 import { lockedBodyChecksum, s3Body, sha256Of } from './s3-checksums.ts'
 import { s3ClientConfig } from './s3-client.ts'
 import { S3Clock } from './s3-clock.ts'
@@ -294,7 +295,9 @@ class S3Store implements ObjectStore {
       if (kind !== 'head') this.#bucketSeen = true
       return result
     } catch (error) {
-      throw s3Error(error, this.#clock.aheadMsOf(error), `${doing} in ${this.description}`)
+      if (error instanceof StrataError) throw error
+      const failure = s3Error(error, this.#clock.aheadMsOf(error), `${doing} in ${this.description}`)
+      throw namingPermission(failure, 's3', kind)
     }
   }
 

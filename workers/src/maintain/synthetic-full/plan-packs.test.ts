@@ -81,6 +81,34 @@ test('of packs with one dead block in a hundred nearly nothing passes through th
   assert.ok(fetchedShare(planPacks(packOf(3000, 80_000, dead), s3)) < 0.1)
 })
 
+test('where the store may share bytes, ranges lie in the new pack as in the old one, at little cost', () => {
+  const records = packOf(1000, 80_001, new Set([10, 11, 100, 500, 501]))
+  const plans = planPacks(records, { ...exact, sharedBytes: 4096 })
+  let copied = 0
+  for (const { ranges } of plans) {
+    let target = 0
+    for (const { offset, length, records: inRange } of ranges) {
+      assert.equal((offset - target) % 4096, 0)
+      assert.ok(offset <= (inRange[0]?.place.offset ?? 0) && offset > (inRange[0]?.place.offset ?? 0) - 4096)
+      target += length
+      copied += length
+    }
+  }
+  assert.ok(copied < bytesOf(records) * 1.001, String(copied))
+})
+
+test('short ranges are not made longer for it', () => {
+  const records = [record(0, 1, 100, 8000), record(1, 1, 50_000, 8000)]
+  const ranges = planPacks(records, { ...exact, sharedBytes: 4096 }).flatMap((plan) => plan.ranges)
+  assert.deepEqual(
+    ranges.map(({ offset, length }) => [offset, length]),
+    [
+      [0, 8100],
+      [50_000, 8000],
+    ],
+  )
+})
+
 test('a store that copies nothing: everything passes through the worker, in packs that fit its memory', () => {
   const plans = planPacks(packOf(1000, 80_000, new Set()), undefined)
   assert.equal(plans.length, 4)
@@ -97,20 +125,24 @@ test('property: every record comes exactly once, in a range that holds it or thr
     length: fc.integer({ min: 100, max: 4 * MiB }),
   })
   fc.assert(
-    fc.property(fc.array(anyRecord, { maxLength: 200 }), fc.constantFrom(s3, exact, undefined), (parts, rules) => {
-      const ends = [0, 0, 0, 0]
-      const records = parts.map(({ pack, gapBytes, length }, block) => {
-        const offset = (ends[pack] ?? 0) + gapBytes
-        ends[pack] = offset + length
-        return record(block, pack, offset, length)
-      })
-      const plans = planPacks(records, rules)
-      assert.deepEqual(
-        plans.flatMap((plan) => plan.records),
-        records,
-      )
-      for (const plan of plans) checkPlan(plan, rules)
-    }),
+    fc.property(
+      fc.array(anyRecord, { maxLength: 200 }),
+      fc.constantFrom(s3, exact, { ...exact, sharedBytes: 4096 }, undefined),
+      (parts, rules) => {
+        const ends = [0, 0, 0, 0]
+        const records = parts.map(({ pack, gapBytes, length }, block) => {
+          const offset = (ends[pack] ?? 0) + gapBytes
+          ends[pack] = offset + length
+          return record(block, pack, offset, length)
+        })
+        const plans = planPacks(records, rules)
+        assert.deepEqual(
+          plans.flatMap((plan) => plan.records),
+          records,
+        )
+        for (const plan of plans) checkPlan(plan, rules)
+      },
+    ),
   )
 })
 

@@ -1,7 +1,7 @@
 import { invariant } from '@strata/shared/errors.ts'
 import type { PackReference } from '@strata/shared/format/names.ts'
 import type { Place } from '@strata/shared/format/page.ts'
-import { copiedDeadShareMax, copiedThroughWorkerBytesMax } from '@strata/shared/limits.ts'
+import { copiedDeadShareMax, copiedThroughWorkerBytesMax, sharedDeadShareMax } from '@strata/shared/limits.ts'
 import type { CopyRules } from '@strata/shared/store/object-store.ts'
 
 /**
@@ -58,7 +58,23 @@ function planPack(records: readonly LiveRecord[], rules: CopyRules | undefined):
     }
   }
   fetched.sort((a, b) => a.block - b.block)
-  return { ranges, fetched, records }
+  return { ranges: [...shareable(ranges, rules)], fetched, records }
+}
+
+/** Ranges that lie where the store may share them: each begins a little earlier, with bytes that nobody needs. */
+function* shareable(
+  ranges: readonly CopiedRange[],
+  { sharedBytes = 1, rangeBytesMax }: CopyRules,
+): Generator<CopiedRange> {
+  let target = 0
+  for (const range of ranges) {
+    const { offset, length } = range
+    const earlier = (((offset - target) % sharedBytes) + sharedBytes) % sharedBytes
+    const isCheap = earlier <= length * sharedDeadShareMax && earlier <= offset && length + earlier <= rangeBytesMax
+    const moved = isCheap ? { ...range, offset: offset - earlier, length: length + earlier } : range
+    target += moved.length
+    yield moved
+  }
 }
 
 /** In the order in which the packs come first. */
