@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
+import { zstdCompressSync } from 'node:zlib'
 import { boxKinds, openBox, sealBox } from '@strata/shared/format/box.ts'
+import { decodeCatalog, encodeCatalog, type CatalogSegment } from '@strata/shared/format/catalog.ts'
 import { decodeDocument, decodeEither, encodeDocument, parseDocument } from '@strata/shared/format/document.ts'
 import { zeroDigest } from '@strata/shared/format/digest.ts'
-import { claimType, endpointType } from '@strata/shared/format/endpoint.ts'
-import { enrolmentTokenType, tokenUseType } from '@strata/shared/format/enrolment-token.ts'
 import { manifestType, type Manifest } from '@strata/shared/format/manifest.ts'
 import { decodeMapFooter, encodeMapFooter } from '@strata/shared/format/map-footer.ts'
 import {
@@ -25,7 +25,6 @@ import {
 } from '@strata/shared/format/record.ts'
 import { decodeRoot, encodeRoot } from '@strata/shared/format/root.ts'
 import { decodeSealedTail } from '@strata/shared/format/sealed-segment.ts'
-import type { Schema } from '@strata/shared/format/schema.ts'
 import { decodeSegmentTail, encodeSegmentTail, type SegmentEntry } from '@strata/shared/format/segment.ts'
 import { sessionEndType, sessionType, type Session, type SessionEnd } from '@strata/shared/format/session.ts'
 import { voidType, type Void } from '@strata/shared/format/void.ts'
@@ -43,6 +42,7 @@ import { wrapWithProvider, wrapWithSecret } from '@strata/shared/keys/private-ke
 import { decodeTenantKeys, encodeTenantKeys } from '@strata/shared/keys/tenant-document.ts'
 import { createTenantKeys } from '@strata/shared/keys/tenant-keys.ts'
 import { TenantPrivateKey } from '@strata/shared/keys/tenant-private-key.ts'
+import { boxedExamples } from '@strata/shared/testing/boxed-examples.ts'
 import { opened, sealed } from '@strata/shared/testing/sealed-segment.ts'
 import { seededRandom, testIndexKeys } from '@strata/shared/testing/test-repository.ts'
 import { asId, type Id, type KeyId, type SessionId, type TenantId } from '@strata/shared/types.ts'
@@ -256,46 +256,16 @@ const sessionEnd: SessionEnd = {
   warnings: [],
 }
 
-const registryDocuments = [
-  {
-    type: endpointType,
-    value: {
-      strata: 'endpoint',
-      version: 1,
-      endpoint: id('1'),
-      name: 'web1',
-      publicKey: id('2').repeat(2),
-      fingerprint: id('3').repeat(2),
-      machine,
-      state: 'active',
-      token: id('4'),
-      use: 1,
-      enrolledAt: at,
-      changedAt: at,
-      note: 'n',
-    },
-  },
-  {
-    type: enrolmentTokenType,
-    value: {
-      strata: 'enrolment-token',
-      version: 1,
-      token: id('4'),
-      secretHash: id('5').repeat(2),
-      createdAt: at,
-      expiresAt: at,
-      usesMax: 1,
-      endpoint: null,
-      note: 'n',
-      revoked: false,
-    },
-  },
-  {
-    type: tokenUseType,
-    value: { strata: 'token-use', version: 1, token: id('4'), enrolment: id('6'), endpoint: id('1'), usedAt: at },
-  },
-  { type: claimType, value: { strata: 'claim', version: 1, claim: id('7'), endpoint: id('1') } },
-] as const
+const catalogSegment: CatalogSegment = {
+  strata: 'catalog',
+  version: 1,
+  set: id('9'),
+  last: 16,
+  entries: [
+    { digest: id('1').repeat(2), document: manifest },
+    { digest: id('2').repeat(2), document: given },
+  ],
+}
 
 const text = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value), 'utf8')
 
@@ -490,11 +460,21 @@ export async function fuzzTargets(): Promise<FuzzTarget[]> {
       examples: [text(sessionEnd)],
       read: (bytes) => parseDocument(sessionEndType, 'end', bytes),
     },
-    ...registryDocuments.map(({ type, value }) => ({
+    ...boxedExamples.map(([type, value]) => ({
       name: type.title,
       examples: [text(value)],
-      read: (bytes: Uint8Array) => parseDocument<Schema>(type, type.title, bytes),
+      read: (bytes: Uint8Array) => parseDocument(type, type.title, bytes),
     })),
+    {
+      name: 'segment of a catalogue',
+      examples: [encodeCatalog(context, catalogSegment, keys, random(24))],
+      read: (bytes) => decodeCatalog(context, bytes, keys),
+    },
+    {
+      name: 'segment of a catalogue, in its box',
+      examples: [zstdCompressSync(text(catalogSegment)), text(catalogSegment)],
+      read: (bytes) => decodeCatalog(context, sealBox(boxKinds.catalog, context, bytes, keys, random(24)), keys),
+    },
     {
       name: 'keys document',
       examples: await tenantKeysExamples(),
