@@ -1,6 +1,7 @@
 import type { BlobClient, ContainerClient } from '@azure/storage-blob'
 import { StrataError } from '../errors.ts'
 import { azureFailureOf, isBlobMissing } from './azure-errors.ts'
+import { askedOnce } from './asked-once.ts'
 import { missingError, noLockError } from './object-errors.ts'
 import type { Lockability, ObjectLock } from './object-store.ts'
 import type { StoreRequester } from './store-requests.ts'
@@ -23,19 +24,10 @@ export function azureLockOptions(lock: ObjectLock | undefined) {
 /** The locks of a container with version-level immutability. They are on versions. */
 export class AzureLocks {
   readonly #place: AzureLocksPlace
-  #lockability: Promise<Lockability> | undefined
+  readonly lockability = askedOnce<Lockability>(() => this.#ask())
 
   constructor(place: AzureLocksPlace) {
     this.#place = place
-  }
-
-  /** What cannot be found out now is asked again. */
-  lockability(): Promise<Lockability> {
-    this.#lockability ??= this.#ask().catch((error: unknown) => {
-      this.#lockability = undefined
-      throw error
-    })
-    return this.#lockability
   }
 
   async #ask(): Promise<Lockability> {

@@ -6,6 +6,7 @@ import {
 } from '@aws-sdk/client-s3'
 import type { S3Client } from '@aws-sdk/client-s3'
 import { StrataError } from '../errors.ts'
+import { askedOnce } from './asked-once.ts'
 import { missingError, noLockError } from './object-errors.ts'
 import type { Lockability, ObjectLock } from './object-store.ts'
 import { s3FailureOf } from './s3-errors.ts'
@@ -43,19 +44,10 @@ export function orNotPermitted(error: unknown, doing: string, permissions: strin
 /** The locks of a bucket's objects: S3 Object Lock. They are on versions. */
 export class S3Locks {
   readonly #place: S3LocksPlace
-  #lockability: Promise<Lockability> | undefined
+  readonly lockability = askedOnce<Lockability>(() => this.#ask())
 
   constructor(place: S3LocksPlace) {
     this.#place = place
-  }
-
-  /** What cannot be found out now is asked again. */
-  lockability(): Promise<Lockability> {
-    this.#lockability ??= this.#ask().catch((error: unknown) => {
-      this.#lockability = undefined
-      throw error
-    })
-    return this.#lockability
   }
 
   async #ask(): Promise<Lockability> {

@@ -24,16 +24,7 @@ export interface StoreMetrics {
 
 /** @param next is told of every request too */
 export function createStoreMetrics(next?: StoreObserver): StoreMetrics {
-  const sums = {
-    put: { requests: 0, bytesSent: 0, bytesReceived: 0 },
-    copy: { requests: 0, bytesSent: 0, bytesReceived: 0 },
-    get: { requests: 0, bytesSent: 0, bytesReceived: 0 },
-    head: { requests: 0, bytesSent: 0, bytesReceived: 0 },
-    list: { requests: 0, bytesSent: 0, bytesReceived: 0 },
-    tag: { requests: 0, bytesSent: 0, bytesReceived: 0 },
-    lock: { requests: 0, bytesSent: 0, bytesReceived: 0 },
-    delete: { requests: 0, bytesSent: 0, bytesReceived: 0 },
-  }
+  const sums = byKindOf(() => ({ requests: 0, bytesSent: 0, bytesReceived: 0 }))
   return {
     onRequest: (request) => {
       const sum = sums[request.kind]
@@ -55,15 +46,10 @@ export function addStoreTotals(first: StoreTotals, ...others: readonly StoreTota
     bytesReceived: totals.reduce((sum, one) => sum + one.bytesReceived, 0),
   })
   const ofKind = (kind: StoreRequestKind): RequestTotals => sumOf(all.map((totals) => totals.byKind[kind]))
-  const byKind = {
-    put: ofKind('put'),
-    copy: ofKind('copy'),
-    get: ofKind('get'),
-    head: ofKind('head'),
-    list: ofKind('list'),
-    tag: ofKind('tag'),
-    lock: ofKind('lock'),
-    delete: ofKind('delete'),
-  }
+  const byKind = byKindOf(ofKind)
   return { ...sumOf(requestKinds.map((kind) => byKind[kind])), byKind }
+}
+
+function byKindOf<Of>(of: (kind: StoreRequestKind) => Of): Record<StoreRequestKind, Of> {
+  return Object.fromEntries(requestKinds.map((kind) => [kind, of(kind)])) as Record<StoreRequestKind, Of>
 }

@@ -7,7 +7,7 @@ import type { Repository } from '@strata/shared/repository/repository.ts'
 import { retiredTags } from '@strata/shared/repository/retention/retired.ts'
 import type { ObjectInfo } from '@strata/shared/store/object-store.ts'
 import { ClassTotals } from '../usage/class-totals.ts'
-import { keepRepairs, liveObjects, LiveObjects } from './live-objects.ts'
+import { liveObjects, LiveObjects } from './live-objects.ts'
 
 /** A chain with points that are gone. */
 export interface ChainToCollect {
@@ -42,7 +42,6 @@ export async function collectChain(
   const { store } = repository
   if (chain.there.length > 0 && !(await isWorth(repository, chain))) return waits
   const live = chain.there.length === 0 ? new LiveObjects() : await liveObjects(repository, chain.there, signal)
-  if (chain.there.length > 0) await keepRepairs(repository, chain.place, live)
   let objects = 0
   let bytes = 0
   const classes = new ClassTotals()
