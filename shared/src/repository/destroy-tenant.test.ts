@@ -19,6 +19,7 @@ import {
   executeDestruction,
   finishDestruction,
   heldPoints,
+  lockedKeys,
   openSessions,
   requestDestruction,
 } from './destroy-tenant.ts'
@@ -41,10 +42,10 @@ interface World {
 }
 
 /** A tenant that a key file and a recovery sheet open, and a store whose time stands until it is changed. */
-async function makeWorld(ways: 'one' | 'two' = 'two'): Promise<World> {
+async function makeWorld(ways: 'one' | 'two' = 'two', locks = false): Promise<World> {
   const time = { ms: startMs, ownAheadMs: 0 }
   const standing = { monotonicMs: () => 0, sleep: () => Promise.resolve() }
-  const store = new MemoryStore({ clock: { ...standing, nowMs: () => time.ms } })
+  const store = new MemoryStore({ clock: { ...standing, nowMs: () => time.ms }, locks })
   const { repository } = await createRepositoryDocument(store, random)
   const tenant = idFromBytes<TenantId>(random(16))
   const identity = { repositoryId: asId<Id>(repository), tenantId: tenant }
@@ -161,6 +162,19 @@ test('a hold on a point, or on a whole set, stands against it', async () => {
   await ledger.change(set, ({ state }) => ({ state: withSetHold(state, 'audit', since), change: 'held' }))
   const obstacles = await Array.fromAsync(heldPoints(unlocked.repository))
   assert.deepEqual(obstacles, [`set ${set} is held: audit`, `point number 7 of set ${set} is held: case 4`])
+})
+
+test('keys that a store has locked stand against it, until the lock is over', async () => {
+  const world = await makeWorld('two', true)
+  const { repository } = await unlock(world, 'keyFile')
+  assert.deepEqual(await Array.fromAsync(lockedKeys(repository)), [])
+  const name = tenantKeysName(world.tenant, 1)
+  await world.store.lock(name, { mode: 'compliance', untilMs: startMs + 1000 })
+  assert.deepEqual(await Array.fromAsync(lockedKeys(repository)), [
+    `${name} is locked until ${new Date(startMs + 1000).toISOString()}`,
+  ])
+  world.time.ms += 1000
+  assert.deepEqual(await Array.fromAsync(lockedKeys(repository)), [])
 })
 
 test('meanwhile the keys stay as they are, so that nobody makes a second way for themselves', async () => {

@@ -171,6 +171,16 @@ export async function* heldPoints(repository: Repository): AsyncGenerator<string
   }
 }
 
+/** Keys documents that the store would not let go: points are locked that need them. */
+export async function* lockedKeys({ store, tenant }: Repository): AsyncGenerator<string> {
+  if (!(await store.lockability()).canLock) return
+  const nowMs = await store.now()
+  for (const { name } of await Array.fromAsync(store.list(tenantKeysPrefix(tenant)))) {
+    const lock = await store.lockOf(name)
+    if (lock !== undefined && lock.untilMs > nowMs) yield `${name} is locked until ${instant(lock.untilMs)}`
+  }
+}
+
 async function requireNoObstacles(
   repository: Repository,
   findObstacles: DestructionOptions['findObstacles'],

@@ -10,6 +10,7 @@ import {
   executeDestruction,
   finishDestruction,
   heldPoints,
+  lockedKeys,
   openSessions,
   requestDestruction,
   type DestructionOptions,
@@ -138,7 +139,11 @@ function obstaclesOf({ settings, env }: Context): DestructionOptions['findObstac
     const { store, tenant } = repository
     yield* openSessions(repository)
     yield* heldPoints(repository)
-    if (location.kind !== 's3') return
+    if (location.kind !== 's3') {
+      yield* lockedKeys(repository)
+      return
+    }
+    // Of S3 all versions are looked at, and legal holds as well.
     const { findS3Locks } = await import('@strata/shared/store/s3-versions.ts')
     yield* await findS3Locks({ location, env }, tenantKeysPrefix(tenant), await store.now())
   }
