@@ -97,3 +97,24 @@ async function refusal({ operator }: Tenant, ...args: readonly string[]): Promis
   assert.equal(run.exitCode, 1, describeRun(run))
   return (JSON.parse(run.output) as { error: ErrorDocument }).error.code
 }
+
+interface CostAnswer {
+  readonly sets: readonly {
+    readonly set: string | null
+    readonly bytesSent: number
+    readonly stored: { readonly standard?: { readonly bytes: number } }
+  }[]
+}
+
+/** What the processes of the service have written down of a tenant by the time that they have ended. */
+export async function assertLedger(tenant: Tenant, expected: readonly ExpectedPoint[]): Promise<void> {
+  const { sets } = await tenant.operator.answers<CostAnswer>('cost')
+  const own = new Set(expected.filter((point) => point.tenant === tenant).map(({ set }) => set))
+  const told = sets.flatMap(({ set }) => set ?? [])
+  assert.deepEqual(told.toSorted(), [...own].sort())
+  for (const { set, bytesSent, stored } of sets) {
+    if (set === null) continue
+    const bytes = stored.standard?.bytes ?? 0
+    assert.ok(bytes > 0 && bytesSent >= bytes, `${set}: ${String(bytesSent)} sent, ${String(bytes)} stored`)
+  }
+}

@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test'
 import type { BackupAnswer } from '../fixtures/strata-program.ts'
 import { filesBelow, MiB, until } from '../end-to-end/place.ts'
 import type { StoreServer } from '../servers/store-server.ts'
-import { assertAllRight, assertApart } from './all-right.ts'
+import { assertAllRight, assertApart, assertLedger } from './all-right.ts'
 import type { Round } from './disks.ts'
 import { backUpEndpoint, enrolEndpoints, type Endpoint, type ExpectedPoint } from './endpoints.ts'
 import { Evidence } from './evidence.ts'
@@ -91,6 +91,10 @@ export function describeWholePath(start: () => Promise<StoreServer | undefined>)
       keys.filter((key) => /^strata-(claims$|[0-9a-f]{16}:(?!admission:))/.test(key)),
       [],
     )
+  })
+
+  test('the ledger of each tenant has its own sets, and all that they store was sent', async () => {
+    for (const tenant of installation.tenants) await assertLedger(tenant, expected)
   })
 
   test('no content, name, digest or key is readable in store, staging, hand-over, Redis or log', async () => {
