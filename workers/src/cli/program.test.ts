@@ -94,6 +94,7 @@ test('every command has help with examples and exit codes; only what there is is
     'hold',
     'lock',
     'catalog',
+    'cost',
     'key',
     'lifecycle',
     'token',
