@@ -128,6 +128,6 @@ Examples:
   strata cost
   strata cost --month 2026-10 --csv > october.csv
   strata cost --forecast --months 24
-  strata cost --forecast stricter.yaml --json | jq '.forecast.months[] | {month, cost}'
+  strata cost --forecast stricter.yaml --json | jq .forecast.total
 ${environmentHelp}
 ${exitCodeHelp}`
