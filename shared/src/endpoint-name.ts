@@ -16,3 +16,9 @@ export function requireEndpointName(name: string): string {
   }
   return normal
 }
+
+/** Whose set it is, by its name: `web1` of `web1` and of `web1@data`. */
+export function endpointOfSet(setName: string): string {
+  const [endpoint = ''] = setName.split(separator, 1)
+  return endpoint
+}

@@ -70,7 +70,8 @@ ${exitCodeHelp}`
 export const holdHelp = `
 What is held is kept whatever the policy says, until the hold is removed. With
 --set all points of a set are held, and those that will be backed up. A point
-that is marked to go is marked no more; one that is gone cannot be held.
+that is marked to go is marked no more; one that is gone cannot be held. With
+--endpoint it is so for each set that the endpoint has by now.
 
 With --lock everything behind a point (its packs, its manifest, the keys) gets a
 legal hold in a store that has them: nobody can delete it until remove --lock

@@ -12,14 +12,13 @@ import type { StoredNote } from '@strata/shared/format/usage.ts'
 import { forecastMonthsDefault, storeRequestsInFlightMax } from '@strata/shared/limits.ts'
 import { readPolicy, type Policy } from '@strata/shared/policy/policy.ts'
 import { mapConcurrently } from '@strata/shared/repository/concurrency.ts'
-import { damageCodes } from '@strata/shared/repository/damage-codes.ts'
-import { latestPoint } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { requireSetName } from '@strata/shared/set-name.ts'
 import { createStoreMetrics } from '@strata/shared/store/decorators/metrics.ts'
 import type { SetId } from '@strata/shared/types.ts'
 import type { SetMonth } from '@strata/shared/usage/month.ts'
 import { policyInForce, setsOf } from '../../maintain/retention/prune-tenant.ts'
+import { setNameOf } from '../../maintain/set-name-of.ts'
 import { setProfile } from '../../maintain/usage/set-profile.ts'
 import { storedNow } from '../../maintain/usage/stored-now.ts'
 import { askedMonth, tenantMonth, type AskedMonth } from '../../maintain/usage/tenant-month.ts'
@@ -116,7 +115,7 @@ async function costsOf(
   const sets: CostOfSet[] = []
   const named = mapConcurrently(months, storeRequestsInFlightMax, async (one) => ({
     ...one,
-    name: one.set === null ? undefined : await nameOf(repository, one.set),
+    name: one.set === null ? undefined : await setNameOf(repository, one.set),
     cost: costSoFar(one, month, terms),
   }))
   for await (const one of named) sets.push(one)
@@ -197,16 +196,6 @@ async function policyOf(
   } catch (error) {
     if (hasCode(error, 'E_POLICY_MISSING')) return undefined
     throw error
-  }
-}
-
-/** As its newest point has it; undefined: that cannot be read, or nothing is there any more. */
-async function nameOf(repository: Repository, set: SetId): Promise<string | undefined> {
-  try {
-    return (await latestPoint(repository, set))?.manifest.setName
-  } catch (error) {
-    if (!hasCode(error, ...damageCodes, 'E_FORMAT_NEWER')) throw error
-    return undefined
   }
 }
 

@@ -1,4 +1,5 @@
-import { StrataError } from '@strata/shared/errors.ts'
+import { endpointOfSet, requireEndpointName } from '@strata/shared/endpoint-name.ts'
+import { hasCode, StrataError } from '@strata/shared/errors.ts'
 import type { Warning } from '@strata/shared/format/manifest.ts'
 import { findPoint } from '@strata/shared/repository/find-point.ts'
 import { pointId, type Point } from '@strata/shared/repository/points.ts'
@@ -18,7 +19,8 @@ import type { SetId } from '@strata/shared/types.ts'
 import { holdLegally, releaseLegally } from '../../maintain/locks/legal-hold.ts'
 import { setsOf } from '../../maintain/retention/prune-tenant.ts'
 import { readSetPoints } from '../../maintain/retention/set-points.ts'
-import { exitCodes, type Context, type ExitCode } from '../context.ts'
+import { setNameOf } from '../../maintain/set-name-of.ts'
+import { exitCodes, stopIfInterrupted, type Context, type ExitCode } from '../context.ts'
 import { parseNote } from '../input/note.ts'
 import { parseWholePoint } from '../input/point-reference.ts'
 import { formatCount, formatInstant, shownIdChars } from '../output/bytes.ts'
@@ -28,6 +30,8 @@ import { openGivenTenant } from '../unlock.ts'
 
 export interface HoldOptions {
   readonly set?: string
+  /** All sets of it that there are. */
+  readonly endpoint?: string
   readonly note?: string
   /** Also in the store: a legal hold on everything behind the point. */
   readonly lock?: boolean
@@ -77,18 +81,16 @@ async function change(
   { said, changed, inStore }: HoldChange,
 ): Promise<ExitCode> {
   if (options.lock === true && text === undefined) throw new StrataError('E_USAGE', '--lock is for a POINT')
-  if ((text === undefined) === (options.set === undefined)) {
-    throw new StrataError('E_USAGE', 'give either a POINT or --set')
+  if ([text, options.set, options.endpoint].filter((given) => given !== undefined).length !== 1) {
+    throw new StrataError('E_USAGE', 'give a POINT, --set or --endpoint')
   }
   return await withStore(context, async (store) => {
     const { repository } = await openGivenTenant(context, store, options.tenant)
     if (options.lock === true) await requireLocks(store)
+    if (options.endpoint !== undefined)
+      return await changeEndpoint(context, repository, options.endpoint, { said, changed })
     const held = text === undefined ? wholeSet(repository, options.set ?? '') : await pointOf(repository, text)
-    const since = new Date(await store.now()).toISOString()
-    await new RetentionLedger(repository).change(held.set, ({ state }) => ({
-      state: changed(state, held, since),
-      change: `${described(held)} is ${said}`,
-    }))
+    await changeOne(repository, held, { said, changed })
     const { set, setName, point } = held
     const { clock, reporter } = context
     const onWarning = ({ code, message }: Warning): void => {
@@ -103,6 +105,48 @@ async function change(
     ])
     return exitCodes.success
   })
+}
+
+type LedgerChange = Pick<HoldChange, 'said' | 'changed'>
+
+async function changeOne(repository: Repository, held: Held, { said, changed }: LedgerChange): Promise<void> {
+  const since = new Date(await repository.store.now()).toISOString()
+  await new RetentionLedger(repository).change(held.set, ({ state }) => ({
+    state: changed(state, held, since),
+    change: `${described(held)} is ${said}`,
+  }))
+}
+
+/** Each set of an endpoint, with all that will be backed up of it. To let go, only those that are held. */
+async function changeEndpoint(
+  { reporter, signal }: Context,
+  repository: Repository,
+  given: string,
+  change: LedgerChange,
+): Promise<ExitCode> {
+  const endpoint = requireEndpointName(given)
+  const sets: { readonly set: string; readonly setId: SetId }[] = []
+  const notHeld: StrataError[] = []
+  for await (const set of setsOf(repository)) {
+    stopIfInterrupted(signal)
+    const setName = await setNameOf(repository, set)
+    if (setName === undefined || endpointOfSet(setName) !== endpoint) continue
+    try {
+      await changeOne(repository, { set, setName, point: null }, change)
+      sets.push({ set: setName, setId: set })
+    } catch (error) {
+      if (!hasCode(error, 'E_HOLD_UNKNOWN')) throw error
+      notHeld.push(error)
+    }
+  }
+  const [first] = notHeld
+  if (sets.length === 0)
+    throw first ?? new StrataError('E_SET_UNKNOWN', `there is no point of an endpoint '${endpoint}'`)
+  reporter.result(
+    { endpoint, sets, held: change.said === 'held' },
+    sets.map(({ set }) => `set '${set}' is ${change.said}`),
+  )
+  return exitCodes.success
 }
 
 /** Before anything is changed. */

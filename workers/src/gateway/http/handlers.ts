@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import { endpointOfSet } from '@strata/shared/endpoint-name.ts'
 import { hasCode, StrataError, toStrataError } from '@strata/shared/errors.ts'
 import { EnrolmentToken } from '@strata/shared/format/enrolment-token-text.ts'
 import { segmentsPerSessionMax } from '@strata/shared/limits.ts'
@@ -188,7 +189,7 @@ async function requireOwn<Found extends { readonly setName: string }>(
 
 /** `web1`, or `web1@data`: docs/decisions/0016-the-service.md. Names of endpoints have no '@'. */
 function ownsSet({ caller }: Call, setName: string): boolean {
-  return setName === caller.endpointName || setName.startsWith(`${caller.endpointName}@`)
+  return endpointOfSet(setName) === caller.endpointName
 }
 
 function contentLength({ request }: Call): number {
