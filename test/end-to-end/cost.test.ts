@@ -85,6 +85,8 @@ describeWith(redisRequirement, 'strata cost', () => {
     )
     assert.equal(pruned.cost.currency, 'EUR')
     assert.ok(pruned.cost.perMonth >= 0)
+    const undone = await place.answers<object>('prune', '--undo')
+    assert.deepEqual(Object.keys(undone), ['points', 'objects', 'bytes', 'locked', 'cost'])
   })
 
   test('bad input: months, prices and policies that are none', async () => {

@@ -37,7 +37,7 @@ export async function prune(context: Context, options: PruneCommandOptions): Pro
     async (store) => {
       const { repository } = await openGivenTenant(context, store, options.tenant)
       const sets = setName === undefined ? undefined : [repository.setIdOf(setName)]
-      if (options.undo === true) return await undo(context, repository, sets)
+      if (options.undo === true) return await undo(context, repository, table, sets)
       const about = { repository, sets, dryRun: options.dryRun === true, table, requests: () => metrics.totals() }
       return await pruneSets(context, about)
     },
@@ -128,7 +128,13 @@ function requireNoProblem(problems: readonly { set: string; code: string; messag
   throw new StrataError('E_PRUNE_INCOMPLETE', `set '${first.set}': ${first.code}: ${first.message}${more}`)
 }
 
-async function undo(context: Context, repository: Repository, sets: readonly SetId[] | undefined): Promise<ExitCode> {
+/** Nothing of a marked point was touched, so there is nothing to bring back. */
+async function undo(
+  context: Context,
+  repository: Repository,
+  { currency }: PriceTable,
+  sets: readonly SetId[] | undefined,
+): Promise<ExitCode> {
   let count = 0
   const undone: { set: SetId; sequence: number }[] = []
   for await (const set of sets ?? setsOf(repository)) {
@@ -136,7 +142,8 @@ async function undo(context: Context, repository: Repository, sets: readonly Set
     count += numbers.length
     undone.push(...numbers.map((sequence) => ({ set, sequence })))
   }
-  context.reporter.result({ points: undone, objects: 0, bytes: 0 }, [
+  const untouched = { objects: 0, bytes: 0, locked: 0, cost: { perMonth: 0, currency } }
+  context.reporter.result({ points: undone, ...untouched }, [
     count === 0 ? 'no point is marked' : `${formatCount(count, 'point')} marked no more`,
   ])
   if (count > 0) {
