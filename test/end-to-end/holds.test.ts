@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { truncate } from 'node:fs/promises'
 import { after, before, test } from 'node:test'
 import { redisRequirement } from '../servers/redis.ts'
 import { describeWith } from '../servers/require-server.ts'
@@ -53,5 +54,20 @@ describeWith(redisRequirement, 'strata hold', () => {
     await place.refuses('E_USAGE', ['hold', 'add', '--endpoint', 'web1', '--set', 'web1'], { exitCode: 2 })
     await place.refuses('E_USAGE', ['hold', 'add'], { exitCode: 2 })
     await place.refuses('E_STORE_NO_LOCK', ['hold', 'add', 'latest:web1', '--lock'])
+  })
+
+  test('a set whose newest point is damaged is held all the same, and one that nobody can read is told', async () => {
+    await place.backUp(place.file('disk.img'), 'web2')
+    await place.backUp(place.file('disk.img'), 'web2')
+    const newest = (await place.manifests()).filter((name) => name.endsWith('/0000000002')).at(-1) ?? assert.fail()
+    const set = newest.slice(0, -1)
+    await truncate(place.stored(newest), 80)
+    // It is of one of these two.
+    for (const endpoint of ['web2', 'web10']) await place.answers('hold', 'add', '--endpoint', endpoint)
+    assert.deepEqual((await held()).toSorted(), ['web10', 'web2'])
+    await truncate(place.stored(`${set}1`), 80)
+    const { exitCode, messages } = await place.run(['hold', 'add', '--endpoint', 'nobody'])
+    assert.equal(exitCode, 1)
+    assert.match(messages, /no point that can be read[^]*E_POINT_DAMAGED: 1 set may be of 'nobody'/)
   })
 })

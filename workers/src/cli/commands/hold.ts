@@ -127,9 +127,12 @@ async function changeEndpoint(
   const endpoint = requireEndpointName(given)
   const sets: { readonly set: string; readonly setId: SetId }[] = []
   const notHeld: StrataError[] = []
+  const nameless: SetId[] = []
   for await (const set of setsOf(repository)) {
     stopIfInterrupted(signal)
-    const setName = await setNameOf(repository, set)
+    // Where the newest point cannot be read, an older one says whose the set is.
+    const setName = (await setNameOf(repository, set)) ?? (await readSetPoints(repository, set)).setName
+    if (setName === undefined) nameless.push(set)
     if (setName === undefined || endpointOfSet(setName) !== endpoint) continue
     try {
       await changeOne(repository, { set, setName, point: null }, change)
@@ -140,13 +143,18 @@ async function changeEndpoint(
     }
   }
   const [first] = notHeld
-  if (sets.length === 0)
+  for (const set of nameless) reporter.warning(`set ${set} has no point that can be read, so nobody knows whose it is`)
+  if (sets.length === 0 && nameless.length === 0)
     throw first ?? new StrataError('E_SET_UNKNOWN', `there is no point of an endpoint '${endpoint}'`)
   reporter.result(
     { endpoint, sets, held: change.said === 'held' },
     sets.map(({ set }) => `set '${set}' is ${change.said}`),
   )
-  return exitCodes.success
+  if (nameless.length === 0) return exitCodes.success
+  const of = formatCount(nameless.length, 'set')
+  throw new StrataError('E_POINT_DAMAGED', `${of} may be of '${endpoint}' as well, and stay as they are`, {
+    hint: 'strata points --all says what is wrong with them.',
+  })
 }
 
 /** Before anything is changed. */
