@@ -92,7 +92,10 @@ describeWith(redisRequirement, 'strata cost', () => {
   test('bad input: months, prices and policies that are none', async () => {
     await writeFile(place.file('no-prices.json'), '{"currency":"USD","providers":{}}')
     await writeFile(place.file('torn.json'), '{')
-    for (const file of ['no-prices.json', 'torn.json']) {
+    // Also one that has other stores: a prune that could not tell what it saves begins nothing.
+    const elsewhere = { currency: 'USD', providers: { s3: prices.providers.s3 } }
+    await writeFile(place.file('elsewhere.json'), JSON.stringify(elsewhere))
+    for (const file of ['no-prices.json', 'torn.json', 'elsewhere.json']) {
       const env = { STRATA_PRICES: place.file(file) }
       await place.refuses('E_PRICES_INVALID', ['cost'], { env })
       await place.refuses('E_PRICES_INVALID', ['prune'], { env })
@@ -105,6 +108,7 @@ describeWith(redisRequirement, 'strata cost', () => {
       ['--forecast', place.file('is-not-there.yaml')],
     ]
     for (const args of misused) await place.refuses('E_USAGE', ['cost', ...args], { exitCode: 2 })
+    await place.refuses('E_USAGE', ['cost', '--csv'], { exitCode: 2 })
     await place.refuses('E_SET_UNKNOWN', ['cost', '--set', 'nobody'])
   })
 })

@@ -10,6 +10,10 @@ export function misfit(schema: Schema, value: unknown): string | undefined {
   if (result.success) return undefined
   const [issue] = result.issues
   const place = v.getDotPath(issue)
+  // Valibot expects the name of a member that is not there.
+  if (issue.kind === 'schema' && issue.type === 'object' && issue.input === undefined && place !== null) {
+    return `${place} is missing`
+  }
   return `${place ?? 'the whole'} is not ${issue.expected ?? issue.message}`
 }
 

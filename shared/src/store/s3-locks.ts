@@ -134,7 +134,7 @@ function whyNot(error: unknown): Lockability {
   if (status === 403 && code === 'AccessDenied') {
     return { canLock: false, why: 'to know it takes the permission s3:GetBucketObjectLockConfiguration' }
   }
-  const isUnknown = code === 'NotImplemented' || code === 'InvalidRequest' || [405, 501].includes(status ?? 0)
-  if (isUnknown) return { canLock: false, why: 'the server knows no Object Lock' }
+  if (code === 'NotImplemented' || status === 405 || status === 501)
+    return { canLock: false, why: 'the server knows no Object Lock' }
   throw error
 }

@@ -1,4 +1,5 @@
 import { Option, type Command } from 'commander'
+import { StrataError } from '@strata/shared/errors.ts'
 import { tenantOption, type Run } from './command.ts'
 import type { CatalogOptions } from './commands/catalog.ts'
 import type { CopyOptions } from './commands/copy.ts'
@@ -7,6 +8,7 @@ import type { HoldOptions } from './commands/hold.ts'
 import type { LockCheckCommandOptions } from './commands/lock-check.ts'
 import type { PruneCommandOptions } from './commands/prune.ts'
 import type { SynthOptions } from './commands/synth.ts'
+import type { GlobalOptions } from './settings.ts'
 import { catalogHelp, copyHelp, costHelp, holdHelp, lockHelp, pruneHelp, synthHelp } from './help-chains.ts'
 
 /** The commands that keep chains in order. */
@@ -121,6 +123,9 @@ function addCost(program: Command, run: Run): void {
     .addHelpText('after', costHelp)
     .action((options: CostOptions, command: Command) =>
       run(command, async (context) => {
+        if (options.csv === true && command.optsWithGlobals<GlobalOptions>().json === true) {
+          throw new StrataError('E_USAGE', 'give either --csv or --json')
+        }
         const { cost } = await import('./commands/cost.ts')
         return await cost(context, options)
       }),

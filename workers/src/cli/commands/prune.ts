@@ -1,6 +1,6 @@
 import { moneyText } from '@strata/shared/cost/money.ts'
 import { priceOfStored } from '@strata/shared/cost/price-of.ts'
-import { pricesOf, type PriceTable } from '@strata/shared/cost/price-table.ts'
+import { pricesOf, type ProviderPrices } from '@strata/shared/cost/price-table.ts'
 import { StrataError } from '@strata/shared/errors.ts'
 import type { Warning } from '@strata/shared/format/manifest.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
@@ -30,15 +30,16 @@ export interface PruneCommandOptions {
 /** `strata prune`: lets go what the policy keeps no more. */
 export async function prune(context: Context, options: PruneCommandOptions): Promise<ExitCode> {
   const setName = options.set === undefined ? undefined : requireSetName(options.set)
-  const table = await readPrices(context.settings.pricesPath)
+  // Before anything is done: what goes is to be told with its price.
+  const rates = await ratesOf(context)
   const metrics = createStoreMetrics()
   return await withStore(
     context,
     async (store) => {
       const { repository } = await openGivenTenant(context, store, options.tenant)
       const sets = setName === undefined ? undefined : [repository.setIdOf(setName)]
-      if (options.undo === true) return await undo(context, repository, table, sets)
-      const about = { repository, sets, dryRun: options.dryRun === true, table, requests: () => metrics.totals() }
+      if (options.undo === true) return await undo(context, repository, rates, sets)
+      const about = { repository, sets, dryRun: options.dryRun === true, rates, requests: () => metrics.totals() }
       return await pruneSets(context, about)
     },
     { metrics },
@@ -49,11 +50,11 @@ interface Pruned {
   readonly repository: Repository
   readonly sets: readonly SetId[] | undefined
   readonly dryRun: boolean
-  readonly table: PriceTable
+  readonly rates: Rates
   readonly requests: () => StoreTotals
 }
 
-async function pruneSets(context: Context, { repository, sets, dryRun, table, requests }: Pruned): Promise<ExitCode> {
+async function pruneSets(context: Context, { repository, sets, dryRun, rates, requests }: Pruned): Promise<ExitCode> {
   const { clock, signal, reporter, settings } = context
   const { storeUrl } = settings
   const prunings: SetPruning[] = []
@@ -73,7 +74,7 @@ async function pruneSets(context: Context, { repository, sets, dryRun, table, re
   // What earlier prunes have tagged may be due by now.
   const expired = dryRun ? 0 : await expireRetired(repository.store, clock, signal)
   const warnings = dryRun ? [] : await warningsOf(context)
-  const cost = savedBy(context, table, prunings)
+  const cost = savedBy(rates, prunings)
   const result = { dryRun, points, objects, bytes, locked, cost, expired, problems, warnings, requests: requests() }
   reporter.result(result, [
     ...prunedTable(points),
@@ -95,15 +96,23 @@ async function warningsOf({ settings, env, clock, reporter }: Context): Promise<
   return [warning]
 }
 
+/** What this store costs. */
+interface Rates {
+  readonly prices: ProviderPrices
+  readonly currency: string
+}
+
+async function ratesOf({ settings }: Context): Promise<Rates> {
+  const table = await readPrices(settings.pricesPath)
+  return { prices: pricesOf(table, providerOf(requireStoreUrl(settings))), currency: table.currency }
+}
+
 /** What it costs to store for a month what goes. */
 function savedBy(
-  { settings }: Context,
-  table: PriceTable,
+  { prices, currency }: Rates,
   prunings: readonly SetPruning[],
 ): { readonly perMonth: number; readonly currency: string } {
-  const prices = pricesOf(table, providerOf(requireStoreUrl(settings)))
-  const perMonth = prunings.reduce((sum, { byClass }) => sum + priceOfStored(byClass, prices), 0)
-  return { perMonth, currency: table.currency }
+  return { perMonth: prunings.reduce((sum, { byClass }) => sum + priceOfStored(byClass, prices), 0), currency }
 }
 
 function wouldGo(objects: number, bytes: number): string {
@@ -132,7 +141,7 @@ function requireNoProblem(problems: readonly { set: string; code: string; messag
 async function undo(
   context: Context,
   repository: Repository,
-  { currency }: PriceTable,
+  { currency }: Rates,
   sets: readonly SetId[] | undefined,
 ): Promise<ExitCode> {
   let count = 0
