@@ -84,6 +84,15 @@ describeWith(cephRgwRequirement, 'a restore from an archive class (a fake of S3 
     assert.ok((await readFile(place.file('out.img'))).equals(await readFile(place.file('disk.img'))))
   })
 
+  test('the ledger has what lies in which class', async () => {
+    const maps = freeze(/\/map-/, 'DEEP_ARCHIVE')
+    const { sets } = await place.answers<{
+      sets: { set: string | null; stored: Record<string, { objects: number }> }[]
+    }>('cost')
+    const { stored } = sets.find(({ set }) => set === 'good') ?? assert.fail()
+    assert.deepEqual([stored['deep-archive']?.objects, stored['standard']?.objects], [maps, packs.length - maps])
+  })
+
   test('maps come first, and no deep archive is thawed at once', async () => {
     const maps = freeze(/\/map-/, 'DEEP_ARCHIVE')
     assert.equal((await refused()).details?.['objects'], maps)
