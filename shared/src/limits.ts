@@ -23,6 +23,8 @@ export const nodesPerDiskMax = blocksPerDiskMax / pageEntriesMax / pageEntriesMa
 export const referencesPerPageMax = pageEntriesMax
 export const packBytesMax = 2 ** 32 - 1
 export const footerEntriesMax = 8192
+/** Other packs in which records of one pack's footer lie. */
+export const packsNamedMax = 1024
 /** Ends of packs that a commit keeps in memory; past that it reads them again when their turn comes. */
 export const packTailBytesKeptMax = 64 * MiB
 /** What a reader takes off a pack's end in its first request; most footers fit. */
@@ -175,6 +177,10 @@ export const damagedPlacesMax = 16_384
 // ── synthetic fulls (docs/decisions/0020) ──────────────────────────────────────────────────────────────────────────
 /** Records of one pack of a synthetic full. */
 export const copiedPackBytesMax = 256 * MiB
+/** From here on a pack ends where the next source pack begins, so that few of these are cut in two. */
+export const copiedPackBytesMin = 192 * MiB
+/** Smaller packs are put together, for restores that need few requests. */
+export const wholePackBytesMin = 8 * MiB
 /** Of those, records that pass through the worker: it holds them in memory until the pack is written. */
 export const copiedThroughWorkerBytesMax = 32 * MiB
 export const copiedPacksAtOnceMax = 4
@@ -617,6 +623,8 @@ invariant(
   copiedThroughWorkerBytesMax >= 2 * blockBytesMax && copiedThroughWorkerBytesMax <= copiedPackBytesMax,
   'a pack that passes through the worker has more than one record',
 )
+invariant(copiedPackBytesMin < copiedPackBytesMax, 'a pack of a synthetic full has some room')
+invariant(wholePackBytesMin <= archivedBytesMin, 'what may be archived may be copied whole')
 invariant(
   copiedPackBytesMax * (1 + copiedDeadShareMax) + segmentBytesMax < packBytesMax,
   'offsets in a copied pack fit 32 bits',

@@ -103,6 +103,32 @@ export function describeCompose({ open, unfinished }: ComposeSuite): void {
       assert.deepEqual(await unfinished(), [])
     })
 
+    test('copies an object whole with one request, whatever its length, and without its tags', async () => {
+      const { store, metrics } = await open()
+      for (const content of [bytesOf(1), bytesOf(2 * MiB + 3)]) {
+        await store.put('a/source', [content])
+        await store.setTags('a/source', { state: 'retired' })
+        const range = { source: 'a/source', offset: 0, length: content.byteLength, whole: true }
+        const { byKind } = metrics.totals()
+        // Over another object, and over a copy of the same one.
+        for (let time = 0; time < 2; time += 1) await store.compose('a/copy', [range], [])
+        const after = metrics.totals().byKind
+        assert.equal(after.copy.requests - byKind.copy.requests, 2)
+        assert.deepEqual([after.copy.bytesSent, after.get.bytesReceived], [0, byKind.get.bytesReceived])
+        assert.deepEqual(await store.tags('a/copy'), {})
+        await store.put('a/source', [bytesOf(10)])
+        assert.deepEqual(await store.get('a/copy'), content)
+        await store.delete('a/source')
+        assert.deepEqual(await store.get('a/copy'), content)
+        assert.equal((await store.head('a/copy'))?.sizeBytes, content.byteLength)
+        await rejects(store.compose('a/other', [range], []), 'E_OBJECT_MISSING')
+        await rejects(store.compose('a/copy', [range], []), 'E_OBJECT_MISSING')
+        assert.deepEqual(await namesIn(store, ''), ['a/copy'])
+        assert.deepEqual(await store.get('a/copy'), content)
+      }
+      assert.deepEqual(await unfinished(), [])
+    })
+
     test('without one of its sources makes nothing, and changes nothing', async () => {
       const { store } = await open()
       const { ranges, sources } = await putSources(store, 1)

@@ -205,7 +205,7 @@ test('what is locked stays until the horizon of its chain, and each object is lo
   })
   const sum = (kind: 'lock' | 'copy'): number => locked.months.reduce((total, month) => total + month.requests[kind], 0)
   const days = (Date.UTC(2027, 11) - nowMs - dayMs / 2) / dayMs
-  assert.equal(sum('lock'), 3200 + (days - 1) * 32 + (sum('copy') / 3200) * 401)
+  assert.equal(sum('lock'), 3200 + (days - 1) * 32 + (sum('copy') / 3200) * (3200 + 401))
   // Chains of ten days are there for 10 + 40 + 7 days, and one is being written.
   const last = locked.months.at(-1)
   assert.ok(

@@ -30,23 +30,38 @@ export function requestsOfBackup({ objects }: Sizes, isLocked: boolean): Request
   return { ...others, put: put + objects, get: get + objects, lock: isLocked ? objects : 0 }
 }
 
-/** Packs of a synthetic full are larger than those that endpoints send; one object more has its pages. */
-export function objectsOfSyntheticFull(bytes: number): number {
-  return copiedPacks(bytes) + 1
+/** The full that a synthetic one copies, and from how many bytes on its packs are copied whole. */
+export interface CopiedFull {
+  readonly bytes: number
+  readonly objectBytes: number
+  readonly wholePackBytesMin: number
 }
 
-/** Each pack is read by its end, and its records are one range, unless it is too long for one. */
-export function requestsOfSyntheticFull({ bytes, objects }: Sizes, isLocked: boolean): RequestCounts {
+/**
+ * Packs that are large enough are copied whole. Others are put together, to larger ones than endpoints send; and so many
+ * objects say, in both cases, where the records lie. One object more has its pages.
+ */
+export function objectsOfSyntheticFull(full: CopiedFull): number {
+  const { bytes, objectBytes } = full
+  return (isCopiedWhole(full) ? objectsOf(bytes, objectBytes) : 0) + copiedPacks(bytes) + 1
+}
+
+/** Each pack is read by its end, and copied whole, or its records are one range unless it is too long for one. */
+export function requestsOfSyntheticFull(full: CopiedFull, isLocked: boolean): RequestCounts {
   const { put, get, ...others } = requestsBesideObjects
-  const packs = copiedPacks(bytes)
-  const ranges = Math.max(packs, objects, Math.ceil(bytes / copyRangeBytesMax))
+  const sources = objectsOf(full.bytes, full.objectBytes)
+  const packs = copiedPacks(full.bytes)
   return {
     ...others,
-    put: put + putsPerCopiedPack * packs + 1,
-    copy: ranges,
-    get: get + objects,
-    lock: isLocked ? packs + 1 : 0,
+    put: put + (isCopiedWhole(full) ? 1 : putsPerCopiedPack) * packs + 1,
+    copy: Math.max(packs, sources, Math.ceil(full.bytes / copyRangeBytesMax)),
+    get: get + sources,
+    lock: isLocked ? objectsOfSyntheticFull(full) : 0,
   }
+}
+
+function isCopiedWhole({ objectBytes, wholePackBytesMin }: CopiedFull): boolean {
+  return objectBytes >= wholePackBytesMin
 }
 
 export function addRequests(to: MutableCounts, more: RequestCounts): void {

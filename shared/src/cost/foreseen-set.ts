@@ -8,6 +8,7 @@ import type { DayStep } from './calendar.ts'
 import type { ClassMoves } from './class-moves.ts'
 import { ForeseenChains, type ForeseenPoint } from './foreseen-chains.ts'
 import { MonthTally, type ForecastMonth } from './foreseen-months.ts'
+import { wholePackBytesFrom } from '../policy/whole-packs.ts'
 import { objectsOf, objectsOfSyntheticFull, requestsOfBackup, requestsOfSyntheticFull } from './foreseen-requests.ts'
 import type { ProviderPrices } from './price-table.ts'
 import { RetentionPlay } from './retention-play.ts'
@@ -112,11 +113,11 @@ class ForeseenSet {
     const { fullBytes, objectBytes } = this.#profile
     const source = this.#newest
     if (source === undefined) return
-    const objects = objectsOfSyntheticFull(fullBytes)
+    const full = { bytes: fullBytes, objectBytes, wholePackBytesMin: wholePackBytesFrom(this.#frame.policy) }
+    const objects = objectsOfSyntheticFull(full)
     const made = { createdAt: instant(nowMs), momentMs: source.momentMs, isCopy: true }
     const { lock } = this.#add({ ...made, ...this.#newChain(nowMs), storedBytes: fullBytes, objects })
-    const sizes = { bytes: fullBytes, objects: objectsOf(fullBytes, objectBytes) }
-    this.tally.count(requestsOfSyntheticFull(sizes, lock !== undefined))
+    this.tally.count(requestsOfSyntheticFull(full, lock !== undefined))
   }
 
   #backUp({ atMs, createdAt }: ForeseenRun): void {

@@ -4,7 +4,7 @@ import { dayMs } from '../policy/wall-time.ts'
 import { Agenda } from './agenda.ts'
 import type { ClassMoves } from './class-moves.ts'
 import { billedBytes, priceOfEarlyLeave, priceOfMoves } from './price-of.ts'
-import { storedClasses, type StoredClass } from '../format/storage-class.ts'
+import { archiveClasses, storedClasses, type StoredClass } from '../format/storage-class.ts'
 import type { ProviderPrices } from './price-table.ts'
 
 /**
@@ -44,9 +44,6 @@ export interface DayOfObjects {
 type Event = { readonly batch: Batch } & (
   { readonly kind: 'move'; readonly to: StoredClass } | { readonly kind: 'delete' }
 )
-
-/** Nothing of these can be read at once, so no verification does. */
-const frozenClasses: ReadonlySet<StoredClass> = new Set(['archive', 'deep-archive'])
 
 export class StoredObjects {
   readonly totals: Readonly<Record<StoredClass, ClassTotal>>
@@ -137,7 +134,8 @@ export class StoredObjects {
     total.bytes += sign * bytes
     total.objects += sign * objects
     total.billedBytes += sign * this.#billed(batch)
-    if (state !== 'live' || frozenClasses.has(storedClass)) return
+    // What is archived cannot be read at once, so no verification does.
+    if (state !== 'live' || archiveClasses.has(storedClass)) return
     total.checkedBytes += sign * bytes
     total.checkReads += sign * objects * Math.ceil(meanBytes(bytes, objects) / readBytesMax)
   }

@@ -49,23 +49,31 @@ export function readSafeU64(what: string, view: DataView, offset: number): numbe
 
 /** Checks magic, version and kind at the front of `bytes`; a higher version is E_FORMAT_NEWER. */
 export function requirePreamble(what: string, bytes: Uint8Array, version: number, kind?: number): number {
+  const found = readPreamble(what, bytes, version, version)
+  if (kind !== undefined && found.kind !== kind) {
+    throw new StrataError('E_FORMAT_KIND', `${what}: kind ${String(found.kind)} where ${String(kind)} was expected`)
+  }
+  return found.kind
+}
+
+/** Where several versions are read, up to the newest one. */
+export function readPreamble(
+  what: string,
+  bytes: Uint8Array,
+  oldest: number,
+  newest: number,
+): { readonly version: number; readonly kind: number } {
   requireLength(what, bytes, preambleBytes)
   if (!magic.equals(bytes.subarray(0, magic.length))) throw damaged(what, 'does not begin with STRATA')
-  const foundVersion = bytes[preambleVersionAt]
-  if (foundVersion !== version) {
-    if (foundVersion !== undefined && foundVersion > version) {
-      throw new StrataError(
-        'E_FORMAT_NEWER',
-        `${what}: version ${String(foundVersion)}, and this program reads up to ${String(version)}`,
-      )
-    }
-    throw damaged(what, `version ${String(foundVersion)} never existed`)
+  const version = bytes[preambleVersionAt] ?? 0
+  if (version > newest) {
+    throw new StrataError(
+      'E_FORMAT_NEWER',
+      `${what}: version ${String(version)}, and this program reads up to ${String(newest)}`,
+    )
   }
-  const foundKind = bytes[preambleKindAt] ?? 0
-  if (kind !== undefined && foundKind !== kind) {
-    throw new StrataError('E_FORMAT_KIND', `${what}: kind ${String(foundKind)} where ${String(kind)} was expected`)
-  }
-  return foundKind
+  if (version < oldest) throw damaged(what, `version ${String(version)} never existed`)
+  return { version, kind: bytes[preambleKindAt] ?? 0 }
 }
 
 const preambleVersionAt = 6

@@ -229,6 +229,10 @@ export function chainPrefix(place: ChainPlace): string {
   return `${tenantChainsPrefix(place.tenant)}${place.set}/${place.chain}/`
 }
 
+/** Where the chain stands in a pack's name: `tenants/<tenant>/chains/<set>/<chain>/<session>/<pack>`. */
+const chainInName = 4
+const packNameParts = 7
+
 export function sessionObjectsPrefix(place: SessionPlace): string {
   return `${chainPrefix(place)}${place.session}/`
 }
@@ -335,6 +339,11 @@ export function attemptFromBytes(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('hex')
 }
 
+/** For tables of packs of one chain. */
+export function packKey({ session, number, attempt }: PackReference): string {
+  return `${session}${String(number)}-${attempt}`
+}
+
 export function samePack(a: PackReference, b: PackReference): boolean {
   return a.session === b.session && a.number === b.number && a.attempt === b.attempt
 }
@@ -366,6 +375,16 @@ export function pageContext(place: ChainPlace, disk: number, page: number): stri
 
 export function nodeContext(place: ChainPlace, disk: number, node: number): string {
   return `${chainPrefix(place)}disk/${String(disk)}/node/${String(node)}`
+}
+
+/**
+ * Of the footer of a pack: its name without the chain, so that the pack opens in another chain of the set, too, when it is
+ * copied whole (docs/decisions/0020-synthetic-fulls.md).
+ */
+export function packFooterContext(name: string): string {
+  const parts = name.split('/')
+  invariant(parts.length === packNameParts, `${name} is the name of a pack`)
+  return parts.toSpliced(chainInName, 1).join('/')
 }
 
 export function rootContext(place: SessionPlace): string {

@@ -2,19 +2,22 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { disksPerSetMax, footerEntriesMax, keysPerRootMax } from '../limits.ts'
+import { disksPerSetMax, footerEntriesMax, keysPerRootMax, packsNamedMax } from '../limits.ts'
 import { ascii, joined, patched, ramp, toHex, u16, u32, u8 } from '../testing/layout.ts'
 import { testIndexKeys } from '../testing/test-repository.ts'
-import { asId, type KeyId } from '../types.ts'
-import { boxKinds, openBox } from './box.ts'
+import { asId, type KeyId, type SessionId } from '../types.ts'
+import { boxKinds, openBox, sealBox } from './box.ts'
 import { sealedHash, zeroDigest } from './digest.ts'
+import type { PackReference } from './names.ts'
 import {
+  canBeCopiedWhole,
   decodeDataFooter,
   decodePackTail,
   encodeDataFooter,
   encodePackTail,
   openDataFooter,
   packKinds,
+  packsNamedBy,
   sealDataFooter,
   trailerBytes,
   type DataFooter,
@@ -49,7 +52,7 @@ function drawTail(section: Uint8Array, footer: Uint8Array, head: Uint8Array): Ui
 }
 
 const packBytes = piecesBytes + openSection.length + box.length + 32
-const head = joined(ascii('STRATA'), u8(1), u8(16), u32(2), u32(box.length), u32(packBytes), u32(0))
+const head = joined(ascii('STRATA'), u8(2), u8(16), u32(2), u32(box.length), u32(packBytes), u32(0))
 const drawn = drawTail(openSection, box, head)
 
 function readTail(bytes: Uint8Array, size: number): PackTail {
@@ -134,7 +137,7 @@ test('one piece too many is refused, also when all of them are there', () => {
   const count = footerEntriesMax + 1
   const section = joined(...Array.from({ length: count }, (_, at) => joined(u32(at), u32(1), ramp(at, 32))))
   const size = count + section.length + box.length + 32
-  const itsHead = joined(ascii('STRATA'), u8(1), u8(16), u32(count), u32(box.length), u32(size), u32(0))
+  const itsHead = joined(ascii('STRATA'), u8(2), u8(16), u32(count), u32(box.length), u32(size), u32(0))
   assert.throws(() => decodePackTail(name, drawTail(section, box, itsHead), size), {
     ...damaged,
     message: /8193 where at most 8192/,
@@ -142,7 +145,7 @@ test('one piece too many is refused, also when all of them are there', () => {
 })
 
 test('a pack of a version to come is newer, not damaged', () => {
-  assert.throws(() => decodePackTail(name, withHead(6, u8(2)), packBytes), { code: 'E_FORMAT_NEWER' })
+  assert.throws(() => decodePackTail(name, withHead(6, u8(3)), packBytes), { code: 'E_FORMAT_NEWER' })
 })
 
 // ── footers ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -220,6 +223,63 @@ test('layout: a footer with several data keys says at its end which record has w
   }
 })
 
+const otherPack: PackReference = {
+  session: asId<SessionId>(toHex(ramp(0x90, 16))),
+  number: 9,
+  attempt: toHex(ramp(0xa0, 8)),
+}
+const naming: DataFooter = {
+  ...footer,
+  dataKeys: [dataKey, secondKey],
+  entries: [
+    {
+      state: 'elsewhere',
+      block: 4,
+      digest: ramp(0x30, 32),
+      place: { pack: otherPack, offset: 77, length: 99 },
+      key: 1,
+    },
+    ...footer.entries,
+  ],
+}
+const drawnNaming = joined(
+  joined(u16(3), u16(1), u32(0x01020304), u32(4), u32(2)),
+  joined(ramp(0x70, 16), ramp(0x71, 32), ramp(0x72, 48)),
+  joined(ramp(0x73, 16), ramp(0x71, 32), ramp(0x72, 48)),
+  joined(ramp(0x90, 16), u32(9), ramp(0xa0, 8)),
+  joined(u32(4), u32(0xffff_fffd), ramp(0x30, 32)),
+  drawnFooter.subarray(112),
+  joined(u16(1), u16(0), u16(0), u16(0)),
+  joined(u16(0), u16(0), u32(77), u32(99)),
+)
+
+test('layout: a footer names the packs in which records of its entries lie, and where', () => {
+  assert.equal(toHex(encodeDataFooter(naming, 2)), toHex(drawnNaming))
+  const read = decodeDataFooter(name, drawnNaming, 2)
+  assert.deepEqual(read, {
+    ...naming,
+    entries: naming.entries.map((entry) => ({ ...entry, digest: Uint8Array.from(entry.digest) })),
+  })
+  assert.deepEqual([...packsNamedBy(read).values()], [otherPack])
+  const placeAt = drawnNaming.length - 12
+  for (const [at, bytes, why] of [
+    [2, u16(packsNamedMax + 1), /where at most/],
+    [2, u16(0), /bytes/],
+    [placeAt, u16(1), /elsewhere/],
+    [placeAt + 2, u16(1), /reserved/],
+    [placeAt + 8, u32(0), /elsewhere/],
+    [placeAt + 4, u32(0xffff_ffff), /elsewhere/],
+  ] as const) {
+    assert.throws(() => decodeDataFooter(name, patched(drawnNaming, at, bytes), 2), { ...damaged, message: why })
+  }
+})
+
+test('a pack all of whose records lie elsewhere has their keys', () => {
+  const alone = { ...naming, entries: naming.entries.slice(0, 1) }
+  assert.equal(decodeDataFooter(name, encodeDataFooter(alone, 0), 0).entries.length, 1)
+  assert.throws(() => encodeDataFooter({ ...alone, dataKeys: [] }, 0), damaged)
+})
+
 const entryAt = (index: number): number => 16 + 96 + index * 40
 const malformedFooters: Readonly<Record<string, Uint8Array>> = {
   'is empty': new Uint8Array(0),
@@ -227,7 +287,7 @@ const malformedFooters: Readonly<Record<string, Uint8Array>> = {
   'ends in an entry': drawnFooter.subarray(0, -1),
   'goes on behind its end': joined(drawnFooter, u8(0)),
   'ends in its data key': drawnFooter.subarray(0, 111),
-  'has reserved bytes': patched(drawnFooter, 2, u16(1)),
+  'counts another pack and names none': patched(drawnFooter, 2, u16(1)),
   'has a hundred million data keys': patched(drawnFooter, 12, u32(100_000_000)),
   'has records and no data key': joined(patched(drawnFooter.subarray(0, 16), 12, u32(0)), drawnFooter.subarray(112)),
   'counts no data key and has one': patched(drawnFooter, 12, u32(0)),
@@ -265,11 +325,36 @@ test('a footer is bound to the name of its pack and to the open section before i
     0 + fullSize(),
   )
   assert.deepEqual(openDataFooter(name, tail, keys).entries.length, 3)
-  assert.throws(() => openDataFooter(`${name}0`, tail, keys), { code: 'E_SEAL_BROKEN' })
+  assert.equal(openDataFooter(name.replace('/c/', '/another-chain/'), tail, keys).entries.length, 3)
+  for (const other of [
+    `${name}0`,
+    name.replace('/x/', '/y/'),
+    name.replace('/s/', '/other/'),
+    name.replace('/t/', '/u/'),
+  ]) {
+    assert.throws(() => openDataFooter(other, tail, keys), { code: 'E_SEAL_BROKEN' })
+  }
   const otherSection = patched(tail.openSection, 8, u8(0xff))
   assert.throws(() => openDataFooter(name, { ...tail, openSection: otherSection }, keys), { code: 'E_SEAL_BROKEN' })
-  const context = `${name}#${toHex(sha256(openSection))}`
+  const context = `tenants/t/chains/s/x/data-00000007-0102030405060708#${toHex(sha256(openSection))}`
   assert.deepEqual(openBox(boxKinds.footer, context, tail.footerBox, keys), drawnFooter)
+})
+
+test('the footer of a pack of version 1 is bound to its whole name, and names no other packs', () => {
+  const boxOf = (plain: Uint8Array): Uint8Array =>
+    sealBox(boxKinds.footer, `${name}#${toHex(sha256(openSection))}`, plain, keys, nonce)
+  const tailOf = (plain: Uint8Array): PackTail => {
+    const footerBox = boxOf(plain)
+    const size = piecesBytes + openSection.length + footerBox.length + 32
+    const itsHead = joined(ascii('STRATA'), u8(1), u8(16), u32(2), u32(footerBox.length), u32(size), u32(0))
+    return readTail(drawTail(openSection, footerBox, itsHead), size)
+  }
+  const tail = tailOf(drawnFooter)
+  assert.deepEqual([tail.version, canBeCopiedWhole(tail)], [1, false])
+  assert.equal(openDataFooter(name, tail, keys).entries.length, 3)
+  const elsewhere = name.replace('/c/', '/another-chain/')
+  assert.throws(() => openDataFooter(elsewhere, tail, keys), { code: 'E_SEAL_BROKEN' })
+  assert.throws(() => openDataFooter(name, tailOf(drawnNaming), keys), { ...damaged, message: /reserved/ })
 })
 
 function fullSize(): number {
@@ -339,8 +424,8 @@ test('property: every end of a pack is read as it was written', () => {
 
 test('property: every footer is read as it was written', () => {
   const entry = fc.record({
-    block: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
-    state: fc.constantFrom('record', 'zero', 'base'),
+    block: fc.integer({ min: 0, max: 2 ** 32 - 100 }),
+    state: fc.constantFrom('record', 'elsewhere', 'zero', 'base'),
     digest: fc.uint8Array({ minLength: 32, maxLength: 32 }).filter((bytes) => bytes.some((byte) => byte !== 0)),
     piece: fc.nat(20),
     key: fc.nat(2),
@@ -358,6 +443,10 @@ test('property: every footer is read as it was written', () => {
           .sort((a, b) => a.block - b.block)
           .map(({ block, state, digest, piece, key }): FooterEntry => {
             if (state === 'record') return { state, block, digest, piece, key: Math.min(key, keyMax) }
+            if (state === 'elsewhere') {
+              const place = { pack: { ...otherPack, number: piece }, offset: piece, length: block + 1 }
+              return { state, block, digest, place, key: Math.min(key, keyMax) }
+            }
             return state === 'zero'
               ? { state, block, digest: Uint8Array.from(zeroDigest) }
               : { state: 'base', block, digest }
@@ -367,7 +456,8 @@ test('property: every footer is read as it was written', () => {
           (count, entry) => (entry.state === 'record' ? Math.max(count, entry.piece + 1) : count),
           otherPieces,
         )
-        const dataKeys = pieceCount === 0 ? [] : [dataKey, secondKey, thirdKey].slice(0, keyMax + 1)
+        const hasRecords = pieceCount > 0 || entries.some(({ state }) => state === 'elsewhere')
+        const dataKeys = !hasRecords ? [] : [dataKey, secondKey, thirdKey].slice(0, keyMax + 1)
         const written = { disk, segment, dataKeys, entries }
         assert.deepEqual(decodeDataFooter(name, encodeDataFooter(written, pieceCount), pieceCount), written)
       },

@@ -2,6 +2,9 @@
 export const colderClasses = ['infrequent', 'archive-instant', 'archive', 'deep-archive'] as const
 export type ColderClass = (typeof colderClasses)[number]
 
+/** What lies in one of these must be thawed before it can be read. */
+export const archiveClasses: ReadonlySet<StoredClass> = new Set(['archive', 'deep-archive'])
+
 export type StoredClass = 'standard' | ColderClass
 /** The coldest last. */
 export const storedClasses: readonly StoredClass[] = ['standard', ...colderClasses]

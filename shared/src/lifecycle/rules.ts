@@ -11,7 +11,7 @@ import {
   uploadAbortDays,
 } from '../limits.ts'
 import type { StorageClassRules } from '../policy/keeping-members.ts'
-import type { ColderClass } from '../format/storage-class.ts'
+import { archiveClasses, type ColderClass } from '../format/storage-class.ts'
 import type { TenantId } from '../types.ts'
 
 /**
@@ -70,8 +70,6 @@ export interface StagingLifecycle {
 }
 
 export type LifecycleInput = RepositoryLifecycle | StagingLifecycle
-
-const archiveClasses: ReadonlySet<ColderClass> = new Set(['archive', 'deep-archive'])
 
 /** Errors: E_LIFECYCLE_IMPOSSIBLE, where the policy wants what the rules of such a store cannot do safely. */
 export function compileLifecycle(input: LifecycleInput): LifecycleRule[] {

@@ -1,5 +1,6 @@
 import { invariant } from '../errors.ts'
 import {
+  canBeCopiedWhole,
   decodePackTail,
   openDataFooter,
   packTailBytes,
@@ -14,6 +15,8 @@ import type { Repository } from './repository.ts'
 export interface PackEnd {
   readonly footer: DataFooter
   readonly pieces: readonly Piece[]
+  /** Whether it opens in another chain of the set as well. */
+  readonly canBeCopiedWhole: boolean
 }
 
 /** The end of a pack, sealed as it is stored: open section, footer and trailer, and nothing else. */
@@ -30,5 +33,9 @@ export async function readPackEnd({ store }: Repository, name: string, packBytes
 export function openPackEnd(repository: Repository, name: string, packBytes: number, end: Uint8Array): PackEnd {
   const tail: PackTail | number = decodePackTail(name, end, packBytes)
   invariant(typeof tail !== 'number', 'the end has the length that it asked for')
-  return { footer: openDataFooter(name, tail, repository.indexKeys), pieces: tail.pieces }
+  return {
+    footer: openDataFooter(name, tail, repository.indexKeys),
+    pieces: tail.pieces,
+    canBeCopiedWhole: canBeCopiedWhole(tail),
+  }
 }

@@ -24,14 +24,22 @@ export function checkCompose(rules: CopyRules | undefined, where: string, { name
   for (const { source } of ranges) checkObjectName(source)
   if (rules === undefined) throw noCopyError(where)
   invariant(ranges.length <= rules.rangesMax, `a compose of ${String(ranges.length)} ranges`)
+  const isWhole = wholeSource({ name, ranges, parts }) !== undefined
   for (const range of ranges) {
     checkRange(range)
     invariant(
-      range.length >= rules.rangeBytesMin && range.length <= rules.rangeBytesMax,
+      isWhole || (range.length >= rules.rangeBytesMin && range.length <= rules.rangeBytesMax),
       `a range of ${String(range.length)} bytes cannot be copied`,
     )
   }
   invariant(byteCount(parts) <= rules.rangeBytesMax, 'what is written behind the ranges is no longer than one of them')
+}
+
+/** The other object that a compose is nothing but a copy of. */
+export function wholeSource({ name, ranges, parts }: Composition): CopyRange | undefined {
+  const [range] = ranges
+  if (range?.whole !== true || range.source === name) return undefined
+  return ranges.length === 1 && byteCount(parts) === 0 ? range : undefined
 }
 
 export function noCopyError(where: string, why?: string): StrataError {

@@ -12,7 +12,7 @@ import { makeDirectory } from './directory-files.ts'
 import type { WriteContent } from './directory-files.ts'
 import { missingStoreError } from './directory-place.ts'
 import type { DirectoryPlace } from './directory-place.ts'
-import { existsError, nestedNameError } from './object-errors.ts'
+import { existsError, missingError, nestedNameError } from './object-errors.ts'
 
 /**
  * How an object comes into a directory store: written and synced under a temporary name, then given its own in one step
@@ -27,6 +27,8 @@ export const temporaryFilePattern = /^(?:put|clock)-[0-9a-f]{32}$/
 const temporaryRandomBytes = 16
 /** How often a directory may be removed under our hands by another process, emptying it, before we give up. */
 const publishAttemptsMax = 100
+
+const noLinkCodes = ['EPERM', 'ENOTSUP', 'ENOSYS', 'EMLINK', 'EXDEV'] as const
 
 export class DirectoryWriter {
   readonly #place: DirectoryPlace
@@ -56,6 +58,44 @@ export class DirectoryWriter {
     await this.syncUpwards(name)
   }
 
+  /**
+   * Gives an object a second name, as durable as a write: objects never change, and each name goes by itself. False: there
+   * are no (more) links here. E_OBJECT_MISSING: there is no such object.
+   */
+  async link(source: string, name: string): Promise<boolean> {
+    const temporary = await this.#linkTemporary(source)
+    if (temporary === undefined) return false
+    try {
+      if (!(await lstat(temporary)).isFile()) throw missingError(this.#place.description, source)
+      await this.#publish(temporary, name, false)
+    } finally {
+      // Also where the name was one of the same file already.
+      await removeIfThere(temporary)
+    }
+    await this.syncUpwards(name)
+    return true
+  }
+
+  async #linkTemporary(source: string): Promise<string | undefined> {
+    const path = this.#temporaryPath('put')
+    const from = this.#place.pathOf(source)
+    try {
+      if (!(await this.#place.hasDirectoryOf(source))) throw missingError(this.#place.description, source)
+      await this.#makeBelowRoot(this.#temporary)
+      await link(from, path)
+      return path
+    } catch (error) {
+      if (isSystemError(error, ...noLinkCodes)) return undefined
+      if (!isSystemError(error, 'ENOENT', 'ENOTDIR')) throw error
+      throw missingError(this.#place.description, source)
+    }
+  }
+
+  #temporaryPath(purpose: 'put' | 'clock'): string {
+    const random = Buffer.from(this.#randomBytes(temporaryRandomBytes)).toString('hex')
+    return join(this.#temporary, `${purpose}-${random}`)
+  }
+
   /** Makes the name of an object that is there survive a crash, whoever gave it that name. */
   async syncUpwards(name: string): Promise<void> {
     await this.#durable.sync(dirname(this.#place.pathOf(name)))
@@ -63,10 +103,7 @@ export class DirectoryWriter {
 
   /** Writes and syncs a new file in the temporary directory; nothing of it stays if that fails. */
   async writeTemporary(purpose: 'put' | 'clock', content: WriteContent): Promise<string> {
-    const path = join(
-      this.#temporary,
-      `${purpose}-${Buffer.from(this.#randomBytes(temporaryRandomBytes)).toString('hex')}`,
-    )
+    const path = this.#temporaryPath(purpose)
     const file = await this.#createTemporary(path)
     try {
       const bytes = await content(file)
@@ -124,8 +161,7 @@ export class DirectoryWriter {
         if (await isDirectory(path)) throw nestedNameError(`${name}/…`, name, error)
         throw existsError(this.#place.description, name, error)
       }
-      const hasNoLinks = isSystemError(error, 'EPERM', 'ENOTSUP', 'ENOSYS', 'EMLINK')
-      throw hasNoLinks ? noLinksError(this.#place.description, error) : error
+      throw isSystemError(error, ...noLinkCodes) ? noLinksError(this.#place.description, error) : error
     }
   }
 

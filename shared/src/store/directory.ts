@@ -5,7 +5,7 @@ import type { Clock, RandomBytes } from '../clock.ts'
 import { invariant, StrataError } from '../errors.ts'
 import { cachedBytesMax } from '../limits.ts'
 import { dropCache } from '../system/page-cache.ts'
-import { checkCompose } from './copy-rules.ts'
+import { checkCompose, wholeSource } from './copy-rules.ts'
 import { composedOf, directoryCopying } from './directory-compose.ts'
 import { syncIfThere } from './directory-durable.ts'
 import { directoryError, directoryWriteError, isSystemError } from './directory-errors.ts'
@@ -114,11 +114,17 @@ class DirectoryStore implements ObjectStore {
     const content = composedOf(this.#place, ranges, parts, async (source, copy) => {
       await this.#run('copy', name, `copying from ${source}`, directoryError, copy)
     })
+    const whole = wholeSource({ name, ranges, parts })
     const request = async (): Promise<void> => {
-      await this.#writer.write(name, content, false)
+      if (whole === undefined || !(await this.#link(name, whole))) await this.#writer.write(name, content, false)
       await this.#tags.drop(name)
     }
     await this.#run('put', name, `writing ${name}`, directoryWriteError, request, () => ({ sent: byteCount(parts) }))
+  }
+
+  async #link(name: string, { source }: CopyRange): Promise<boolean> {
+    const request = async (): Promise<boolean> => await this.#writer.link(source, name)
+    return await this.#run('copy', name, `copying from ${source}`, directoryError, request)
   }
 
   async get(name: string, part?: ByteRange | WholeObject): Promise<Uint8Array<ArrayBuffer>> {

@@ -49,7 +49,8 @@ export interface ObjectStore {
    *
    * The sources must not be replaced meanwhile. A missing one: E_OBJECT_MISSING. A range that passes its end:
    * E_OBJECT_TRUNCATED. In an archive class: E_OBJECT_ARCHIVED. A store that turns out to have no such operation:
-   * E_STORE_NO_COPY. Whatever fails, there is no object of it. Ranges that break the rules of `copying` are a bug.
+   * E_STORE_NO_COPY. Whatever fails, there is no object of it. Ranges that break the rules of `copying` are a bug, unless
+   * one is the `whole` of an object and there is nothing else.
    */
   compose(name: string, ranges: readonly CopyRange[], parts: readonly Uint8Array[]): Promise<void>
 
@@ -149,6 +150,11 @@ export interface ByteRange {
 /** Bytes of another object of the same store. */
 export interface CopyRange extends ByteRange {
   readonly source: string
+  /**
+   * The range is all of another object, as `head` has told. Where a compose is of this range alone, the store may do what costs
+   * it least, and need not look whether the length is still right. No rule of `copying` holds for it.
+   */
+  readonly whole?: boolean
 }
 
 export interface CopyRules {

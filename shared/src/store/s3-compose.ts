@@ -1,6 +1,7 @@
 import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
+  CopyObjectCommand,
   CreateMultipartUploadCommand,
   UploadPartCommand,
   UploadPartCopyCommand,
@@ -9,7 +10,7 @@ import type { CompletedPart, S3Client } from '@aws-sdk/client-s3'
 import { StrataError } from '../errors.ts'
 import { copiesInFlightMax, copyGapBytesMax, copyRangeBytesMax, copyRangesMax, s3PartBytesMin } from '../limits.ts'
 import { atOnce } from './at-once.ts'
-import { noCopyError, whyNotCopied } from './copy-rules.ts'
+import { noCopyError, wholeSource, whyNotCopied } from './copy-rules.ts'
 import { byteCount, missingError, truncatedError } from './object-errors.ts'
 import type { CopyRange, CopyRules, ObjectInfo } from './object-store.ts'
 import { s3Body } from './s3-checksums.ts'
@@ -45,7 +46,8 @@ interface Upload {
 /**
  * Objects whose parts the server copies: a multipart upload, each range a part of it, and our bytes the last one. (The
  * server refuses shorter parts than `s3PartBytesMin` in any other place.) What is not completed is aborted; where even
- * that fails, the bucket's own rule for unfinished uploads takes it.
+ * that fails, the bucket's own rule for unfinished uploads takes it. An object that is another one's copy is one request
+ * (CopyObject), and servers such as Ceph's need not move a byte for it.
  */
 export class S3Composer {
   readonly #place: S3ComposePlace
@@ -55,6 +57,11 @@ export class S3Composer {
   }
 
   async compose(name: string, ranges: readonly CopyRange[], parts: readonly Uint8Array[]): Promise<void> {
+    const whole = wholeSource({ name, ranges, parts })
+    if (whole !== undefined) {
+      await this.#copyWhole(name, whole)
+      return
+    }
     const upload = await this.#begin(name)
     try {
       const completed: CompletedPart[] = []
@@ -68,6 +75,23 @@ export class S3Composer {
       await this.#abort(upload).catch(() => undefined)
       throw error
     }
+  }
+
+  async #copyWhole(name: string, range: CopyRange): Promise<void> {
+    const { client, bucket, keyPrefix } = this.#place
+    const command = new CopyObjectCommand({
+      Bucket: bucket,
+      Key: keyPrefix + name,
+      CopySource: await this.#copySource(range.source),
+      // Nobody's tags but its own. Ceph heeds only the one for metadata, AWS only the other.
+      TaggingDirective: 'REPLACE',
+      MetadataDirective: 'REPLACE',
+    })
+    await this.#copying(name, range, async (signal) => {
+      const output = await client.send(command, { abortSignal: signal })
+      // A server that does not know the header has taken it for an object without bytes.
+      if (output.CopyObjectResult?.ETag === undefined) throw noCopyError(this.#place.description, 'nothing was copied')
+    })
   }
 
   async #begin(name: string): Promise<Upload> {
@@ -88,25 +112,30 @@ export class S3Composer {
   }
 
   async #copy({ name, id }: Upload, number: number, range: CopyRange): Promise<CompletedPart> {
-    const { client, description, request, head, versionOf } = this.#place
+    const { client, description } = this.#place
     const { source, offset, length } = range
-    const version = await versionOf(source)
     const command = new UploadPartCopyCommand({
       ...id,
       PartNumber: number,
-      CopySource: this.#copySource(source) + (version === undefined ? '' : `?versionId=${encodeURIComponent(version)}`),
+      CopySource: await this.#copySource(source),
       CopySourceRange: `bytes=${String(offset)}-${String(offset + length - 1)}`,
     })
-    const copy = async (signal: AbortSignal): Promise<CompletedPart> => {
-      const output = await client.send(command, { abortSignal: signal }).catch((error: unknown) => {
-        throw this.#copyError(error, range)
-      })
+    return await this.#copying(name, range, async (signal) => {
+      const output = await client.send(command, { abortSignal: signal })
       // A server that does not know the header has taken it for a part without bytes.
       if (output.CopyPartResult?.ETag === undefined) throw noCopyError(description, 'no part was copied')
       return completedPart(number, output.CopyPartResult)
-    }
+    })
+  }
+
+  async #copying<T>(name: string, range: CopyRange, send: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const { description, request, head } = this.#place
     try {
-      return await request('copy', name, `copying from ${source} to ${name}`, undefined, copy)
+      return await request('copy', name, `copying from ${range.source} to ${name}`, undefined, async (signal) => {
+        return await send(signal).catch((error: unknown) => {
+          throw this.#copyError(error, range)
+        })
+      })
     } catch (error) {
       throw await whyNotCopied(error, description, range, head)
     }
@@ -138,9 +167,11 @@ export class S3Composer {
   }
 
   /** A header, and so encoded as a URL: keys can have characters in them that mean something there. */
-  #copySource(name: string): string {
-    const { bucket, keyPrefix } = this.#place
-    return `${bucket}/${(keyPrefix + name).split('/').map(encodeURIComponent).join('/')}`
+  async #copySource(name: string): Promise<string> {
+    const { bucket, keyPrefix, versionOf } = this.#place
+    const version = await versionOf(name)
+    const key = (keyPrefix + name).split('/').map(encodeURIComponent).join('/')
+    return `${bucket}/${key}${version === undefined ? '' : `?versionId=${encodeURIComponent(version)}`}`
   }
 
   #copyError(error: unknown, range: CopyRange): unknown {

@@ -2,13 +2,16 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { hasCode } from '@strata/shared/errors.ts'
-import { packName } from '@strata/shared/format/names.ts'
+import { packName, type PackReference } from '@strata/shared/format/names.ts'
+import { encodePackTail, packKinds, packVersion, sealDataFooter } from '@strata/shared/format/pack.ts'
+import type { Session } from '@strata/shared/format/session.ts'
 import { footerEntriesMax, keysPerRootMax, pageEntriesMax, storeRequestsInFlightMax } from '@strata/shared/limits.ts'
 import type { BlockChange } from '@strata/shared/repository/map-writer.ts'
 import { Repository } from '@strata/shared/repository/repository.ts'
 import { storeWith } from '@strata/shared/testing/store-with.ts'
 import { testDigest } from '@strata/shared/testing/test-map.ts'
 import { makeTestRepository, type TestRepository } from '@strata/shared/testing/test-repository.ts'
+import { asId, type SessionId } from '@strata/shared/types.ts'
 import { testDataKey, TestSession, type TestBlock } from '../testing/test-session.ts'
 import { PointKeys } from './point-keys.ts'
 import { SessionPacks } from './session-packs.ts'
@@ -253,8 +256,41 @@ test('an attempt that cannot be read for another reason ends the commit', async 
   const made = await openSession()
   const name = await made.session.pack(0, [{ block: 1, content: 'x' }])
   // The version lies in the trailer, whose checksum says nothing before the version is known.
-  await rewrite(made.test, name, (bytes) => bytes.map((byte, at) => (at === bytes.length - 26 ? 2 : byte)))
+  await rewrite(made.test, name, (bytes) =>
+    bytes.map((byte, at) => (at === bytes.length - 26 ? packVersion + 1 : byte)),
+  )
   await assert.rejects(choose(made, 1), { code: 'E_FORMAT_NEWER' })
+})
+
+test('only a copy has packs that name others, and only those that lie in its chain count', async () => {
+  const { test: owner, session } = await openSession()
+  const { repository, store } = owner
+  const name = packName(session.place, 'data', { session: session.id, number: 0, attempt: '8000000000000000' })
+  const other: PackReference = { session: asId<SessionId>('d'.repeat(32)), number: 7, attempt: '9000000000000000' }
+  const place = { pack: other, offset: 10, length: 100 }
+  const entries = [{ state: 'elsewhere', block: 1, digest: testDigest('x'), place, key: 0 } as const]
+  const footer = { disk: 0, segment: 0, dataKeys: [testDataKey('a worker')], entries }
+  const seal = sealDataFooter(name, footer, repository.indexKeys, repository.nonce())
+  const pack = encodePackTail(packKinds.data, 0, [], seal)
+  await store.put(name, [pack])
+  const copyOf = {
+    point: 'e'.repeat(32),
+    sequence: 1,
+    manifestDigest: 'f'.repeat(64),
+    createdAt: '2026-01-01T00:00:00.000Z',
+  }
+  const copy: Session = { ...session.document, copyOf }
+  const choosing = (document: Session): Promise<SessionPacks> =>
+    SessionPacks.choose(repository, session.place, document, 1, new PointKeys([]))
+  await assert.rejects(choosing(copy), { code: 'E_SEGMENTS_MISSING' })
+  await store.put(packName(session.place, 'data', other), [new Uint8Array(500)])
+  await assert.rejects(choosing(session.document), { code: 'E_SEGMENTS_MISSING' })
+  const packs = await choosing(copy)
+  assert.deepEqual(packs.references.at(-1), other)
+  assert.equal(packs.storedBytes, pack.length + 500)
+  const [change] = await changesOf(packs)
+  assert.ok(change?.state === 'record')
+  assert.deepEqual([change.block, change.place], [1, place])
 })
 
 test('what lies among the packs and is none is passed over', async () => {

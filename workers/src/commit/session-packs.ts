@@ -1,12 +1,14 @@
 import { hasCode, invariant, StrataError } from '@strata/shared/errors.ts'
 import {
+  chainObjectOf,
+  chainPrefix,
+  packKey,
   packName,
-  packReferenceOf,
   packsPrefix,
   type PackReference,
   type SessionPlace,
 } from '@strata/shared/format/names.ts'
-import { trailerBytes } from '@strata/shared/format/pack.ts'
+import { packsNamedBy, trailerBytes } from '@strata/shared/format/pack.ts'
 import type { Session } from '@strata/shared/format/session.ts'
 import { diskCounts } from '@strata/shared/format/root.ts'
 import type { WrappedDataKey } from '@strata/shared/format/wrapped-key.ts'
@@ -24,6 +26,8 @@ interface ChosenPack {
   readonly disk: number
   readonly firstBlock: number
   readonly lastBlock: number
+  /** Packs in which some of its records lie. */
+  readonly named: readonly PackReference[]
   /** Its end, sealed as it is stored, where there is room for it: opened again when its turn comes. */
   readonly tail: Uint8Array | undefined
 }
@@ -38,16 +42,21 @@ interface Choice {
 
 /** The packs of one session: one listing, one request a segment, whatever the number of attempts. */
 export class SessionPacks {
+  /** Of the packs that were chosen, and of those that are named. */
   readonly storedBytes: number
+  /** Packs of other sessions in which records lie, by their key: copied whole, for a synthetic full. */
+  readonly named: ReadonlyMap<string, PackReference>
   readonly #repository: Repository
   readonly #place: SessionPlace
   readonly #packs: readonly ChosenPack[]
 
-  constructor(repository: Repository, place: SessionPlace, packs: readonly ChosenPack[]) {
+  constructor(repository: Repository, place: SessionPlace, packs: readonly ChosenPack[], found: FoundPacks) {
     this.#repository = repository
     this.#place = place
     this.#packs = packs
-    this.storedBytes = packs.reduce((sum, pack) => sum + pack.packBytes, 0)
+    this.named = new Map(packs.flatMap(({ named }) => named.map((pack) => [packKey(pack), pack] as const)))
+    const ownBytes = packs.reduce((sum, pack) => sum + pack.packBytes, 0)
+    this.storedBytes = [...this.named.keys()].reduce((sum, key) => sum + (found.others.get(key) ?? 0), ownBytes)
   }
 
   /**
@@ -62,8 +71,8 @@ export class SessionPacks {
     keys: PointKeys,
     tailBytesKeptMax: number = packTailBytesKeptMax,
   ): Promise<SessionPacks> {
-    const attempts = await listAttempts(repository, place)
-    const { packs, missing } = await pick({ repository, place, session, keys, tailBytesKeptMax }, attempts, segments)
+    const found = await findPacks(repository, place, session)
+    const { packs, missing } = await pick({ repository, place, session, keys, tailBytesKeptMax }, found, segments)
     if (missing.length > 0) {
       const named = missing.slice(0, 20).join(', ')
       throw new StrataError(
@@ -84,15 +93,15 @@ export class SessionPacks {
     session: Session,
     keys: PointKeys,
   ): Promise<{ packs: SessionPacks; segments: number; missing: readonly number[] }> {
-    const attempts = await listAttempts(repository, place)
-    const segments = [...attempts.keys()].reduce((last, number) => Math.max(last, number), -1) + 1
+    const found = await findPacks(repository, place, session)
+    const segments = [...found.attempts.keys()].reduce((last, number) => Math.max(last, number), -1) + 1
     const options = { repository, place, session, keys, tailBytesKeptMax: packTailBytesKeptMax }
-    return { ...(await pick(options, attempts, segments)), segments }
+    return { ...(await pick(options, found, segments)), segments }
   }
 
-  /** The packs that were chosen. */
+  /** The packs that were chosen, and those that they name. */
   get references(): readonly PackReference[] {
-    return this.#packs.map(({ reference }) => reference)
+    return [...this.#packs.map(({ reference }) => reference), ...this.named.values()]
   }
 
   /**
@@ -171,6 +180,8 @@ class Cursor {
         invariant(piece !== undefined, 'decode checked the pieces')
         const place = { pack: this.#pack, offset: piece.offset, length: piece.length }
         yield { state: 'record', block: entry.block, digest: entry.digest, place }
+      } else if (entry.state === 'elsewhere') {
+        yield { state: 'record', block: entry.block, digest: entry.digest, place: entry.place }
       } else {
         yield { state: entry.state, block: entry.block }
       }
@@ -200,17 +211,37 @@ interface Attempt {
   readonly packBytes: number
 }
 
-async function listAttempts(repository: Repository, place: SessionPlace): Promise<Map<number, Attempt[]>> {
+interface FoundPacks {
+  /** Of the session, by segment. */
+  readonly attempts: ReadonlyMap<number, readonly Attempt[]>
+  /** Bytes of the chain's other packs. Only a copy begins a chain with some. */
+  readonly others: ReadonlyMap<string, number>
+}
+
+/** One listing. */
+async function findPacks(
+  { store }: Repository,
+  place: SessionPlace,
+  { copyOf }: Pick<Session, 'copyOf'>,
+): Promise<FoundPacks> {
   const attempts = new Map<number, Attempt[]>()
-  for await (const { name, sizeBytes } of repository.store.list(packsPrefix(place, 'data'))) {
-    const reference = packReferenceOf(place, 'data', name)
-    if (reference === undefined) continue
+  const others = new Map<string, number>()
+  for await (const { name, sizeBytes } of store.list(
+    copyOf === undefined ? packsPrefix(place, 'data') : chainPrefix(place),
+  )) {
+    const object = chainObjectOf(place, name)
+    if (object?.kind !== 'data') continue
+    const { reference } = object
+    if (reference.session !== place.session) {
+      others.set(packKey(reference), sizeBytes)
+      continue
+    }
     const known = attempts.get(reference.number)
     const attempt = { reference, packBytes: sizeBytes }
     if (known === undefined) attempts.set(reference.number, [attempt])
     else known.push(attempt)
   }
-  return attempts
+  return { attempts, others }
 }
 
 interface Picking {
@@ -223,7 +254,7 @@ interface Picking {
 
 async function pick(
   { repository, place, session, keys, tailBytesKeptMax }: Picking,
-  attempts: ReadonlyMap<number, readonly Attempt[]>,
+  found: FoundPacks,
   segments: number,
 ): Promise<{ packs: SessionPacks; missing: readonly number[] }> {
   const numbers = Array.from({ length: segments }, (_, number) => number)
@@ -231,8 +262,10 @@ async function pick(
   const missing: number[] = []
   let tailBytesFree = tailBytesKeptMax
   const chooseFrom = (of: readonly Attempt[]): Promise<Choice | undefined> =>
-    chooseAttempt(repository, place, session, of)
-  const choices = mapConcurrently(numbers, storeRequestsInFlightMax, (number) => chooseFrom(attempts.get(number) ?? []))
+    chooseAttempt(repository, place, session, of, found)
+  const choices = mapConcurrently(numbers, storeRequestsInFlightMax, (number) =>
+    chooseFrom(found.attempts.get(number) ?? []),
+  )
   let number = 0
   for await (const first of choices) {
     const pack = await takeWithKeys(first, keys, chooseFrom)
@@ -244,7 +277,7 @@ async function pick(
     }
     number += 1
   }
-  return { packs: new SessionPacks(repository, place, packs), missing }
+  return { packs: new SessionPacks(repository, place, packs, found), missing }
 }
 
 /** The pack of the choice, or of the next one, whose keys go with all that were taken before. */
@@ -260,12 +293,13 @@ async function takeWithKeys(
   return choice?.pack
 }
 
-/** The first attempt whose footer is whole and speaks of this session's disks. */
+/** The first attempt whose footer is whole and speaks of this session's disks, and of packs that there are. */
 async function chooseAttempt(
   repository: Repository,
   place: SessionPlace,
   session: Session,
   attempts: readonly Attempt[],
+  { others }: FoundPacks,
 ): Promise<Choice | undefined> {
   for (const [index, { reference, packBytes }] of attempts.entries()) {
     if (packBytes < trailerBytes) continue
@@ -296,8 +330,10 @@ async function chooseAttempt(
     const lastBlock = entries.at(-1)?.block ?? 0
     if (disk === undefined || segment !== reference.number) continue
     if (lastBlock >= diskCounts(disk.sizeBytes, disk.blockBytes).blocks) continue
+    const named = [...packsNamedBy(footer.footer).values()]
+    if (!named.every((pack) => others.has(packKey(pack)))) continue
     const firstBlock = entries[0]?.block ?? 0
-    const pack = { reference, packBytes, disk: diskIndex, firstBlock, lastBlock, tail }
+    const pack = { reference, packBytes, disk: diskIndex, firstBlock, lastBlock, named, tail }
     return { pack, dataKeys, others: attempts.slice(index + 1) }
   }
   return undefined

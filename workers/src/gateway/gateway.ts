@@ -3,7 +3,7 @@ import { hasCode, invariant, StrataError } from '@strata/shared/errors.ts'
 import { concatBytes } from '@strata/shared/format/bytes.ts'
 import { encodeDocument } from '@strata/shared/format/document.ts'
 import { keptWarnings, type Warning } from '@strata/shared/format/manifest.ts'
-import { sessionEndName, sessionName, type SessionPlace } from '@strata/shared/format/names.ts'
+import { sessionEndName, sessionName, sessionObjectsPrefix, type SessionPlace } from '@strata/shared/format/names.ts'
 import { RecentlyUsed } from '@strata/shared/format/recently-used.ts'
 import { misfit } from '@strata/shared/format/schema.ts'
 import {
@@ -357,7 +357,7 @@ export class Gateway {
     if (!this.#isAlone) {
       await giveUpSession(this.repository, place.set, place.session)
     } else if (!live.ended) {
-      await removeSessionObjects(store, place)
+      await removeSessionObjects(store, sessionObjectsPrefix(place))
       // Last: while anything is left, or may still come, the sweeper finds it by that.
       if (!live.isUnheardOf) await store.delete(sessionName(place, place.session))
     }

@@ -20,7 +20,7 @@ function taskFor(segmentPath: string, roomBytes = 0): SegmentTask {
     session: 'a'.repeat(32),
     segment: 0,
     disks: [{ blockBytes: blockBytesMin, sizeBytes: blockBytesMin }],
-    packName: 'pack',
+    packName: 'tenants/t/chains/s/c/x/data-00000000-0102030405060708',
     dataKey: {
       keyId,
       key: new Uint8Array(32),

@@ -78,6 +78,8 @@ function written(bytes: Uint8Array): string {
 
 const keyId = asId<KeyId>('b'.repeat(32))
 
+const packName = 'tenants/t/chains/s/c/x/data-00000000-0102030405060708'
+
 function taskFor(segmentPath: string, key?: Uint8Array): SegmentTask {
   return {
     segmentPath,
@@ -85,7 +87,7 @@ function taskFor(segmentPath: string, key?: Uint8Array): SegmentTask {
     segment,
     ...(key === undefined ? {} : { transportKey: key }),
     disks: [{ blockBytes, sizeBytes: lastBlock * blockBytes + lastBlockBytes }],
-    packName: 'pack',
+    packName,
     dataKey: {
       keyId,
       key: new Uint8Array(32),
@@ -104,9 +106,9 @@ function taskFor(segmentPath: string, key?: Uint8Array): SegmentTask {
 function packed(task: SegmentTask, answer: SegmentAnswer) {
   assert.ok('packBytes' in answer, JSON.stringify(answer))
   const pack = new Uint8Array(task.room, 0, answer.packBytes)
-  const tail = decodePackTail('pack', pack, pack.length)
+  const tail = decodePackTail(packName, pack, pack.length)
   assert.ok(typeof tail !== 'number')
-  const footer = openDataFooter('pack', tail, { currentGeneration: 1, key: () => new SealingKey(indexKey) })
+  const footer = openDataFooter(packName, tail, { currentGeneration: 1, key: () => new SealingKey(indexKey) })
   return { footer, pieces: tail.pieces.map(({ offset, length }) => ({ offset, length })) }
 }
 

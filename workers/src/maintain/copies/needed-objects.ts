@@ -1,4 +1,4 @@
-import { packName, type PackKind, type PackReference } from '@strata/shared/format/names.ts'
+import { packKey, packName, type PackKind, type PackReference } from '@strata/shared/format/names.ts'
 import type { PointMap } from '@strata/shared/repository/point-map.ts'
 import type { SessionId } from '@strata/shared/types.ts'
 import { mapChanges } from '../map-changes.ts'
@@ -22,12 +22,8 @@ export async function neededObjects(
       add('map', change.pack)
       continue
     }
-    const known = new Set(change.before?.references.map(keyOf))
-    for (const pack of change.page.references) if (!known.has(keyOf(pack))) add('data', pack)
+    const known = new Set(change.before?.references.map(packKey))
+    for (const pack of change.page.references) if (!known.has(packKey(pack))) add('data', pack)
   }
   return needed
-}
-
-function keyOf({ session, number, attempt }: PackReference): string {
-  return `${session}${String(number)}-${attempt}`
 }

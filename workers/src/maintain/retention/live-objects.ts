@@ -1,6 +1,7 @@
 import {
   chainObjectOf,
   chainPrefix,
+  packKey,
   type ChainPlace,
   type PackKind,
   type PackReference,
@@ -35,8 +36,8 @@ interface LiveObject {
   readonly reference: PackReference
 }
 
-function keyOf(kind: PackKind, { session, number, attempt }: PackReference): string {
-  return `${kind}${session}${String(number)}-${attempt}`
+function keyOf(kind: PackKind, reference: PackReference): string {
+  return kind + packKey(reference)
 }
 
 /**

@@ -1,16 +1,11 @@
 import { StrataError } from '@strata/shared/errors.ts'
-import { sessionObjectsPrefix, type SessionPlace } from '@strata/shared/format/names.ts'
 import { sweepDeletesInFlightMax } from '@strata/shared/limits.ts'
 import { mapConcurrently } from '@strata/shared/repository/concurrency.ts'
 import type { ObjectStore } from '@strata/shared/store/object-store.ts'
 
-/** Removes all packs and page packs of a session that has no point and will have none. Gives their number. */
-export async function removeSessionObjects(
-  store: ObjectStore,
-  place: SessionPlace,
-  signal?: AbortSignal,
-): Promise<number> {
-  const removed = mapConcurrently(store.list(sessionObjectsPrefix(place)), sweepDeletesInFlightMax, async (object) => {
+/** Removes whatever a session has stored that has no point and will have none. Gives the number of objects. */
+export async function removeSessionObjects(store: ObjectStore, prefix: string, signal?: AbortSignal): Promise<number> {
+  const removed = mapConcurrently(store.list(prefix), sweepDeletesInFlightMax, async (object) => {
     requireGoingOn(signal)
     await store.delete(object.name)
   })

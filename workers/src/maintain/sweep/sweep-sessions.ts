@@ -2,9 +2,11 @@ import type { Clock } from '@strata/shared/clock.ts'
 import { hasCode, StrataError, toStrataError } from '@strata/shared/errors.ts'
 import { decodeDocument, documentObjectBytesMax, encodeDocument } from '@strata/shared/format/document.ts'
 import {
+  chainPrefix,
   packsPrefix,
   sessionEndName,
   sessionName,
+  sessionObjectsPrefix,
   sessionOverName,
   sessionPlaceOf,
   tenantSessionsPrefix,
@@ -148,7 +150,7 @@ class SessionSweep {
     if (session === undefined) return 'gone'
     const isLate =
       isVoid(await this.#ownNumber(session)) &&
-      (await removeSessionObjects(store, this.#place(session), this.#signal)) > 0
+      (await removeSessionObjects(store, this.#objectsPrefix(session), this.#signal)) > 0
     // Where there was something, there may be more: the next sweep looks again.
     if (!isLate) await store.delete(this.#overName)
     return 'gone'
@@ -211,7 +213,7 @@ class SessionSweep {
 
   async #clear(open: Session): Promise<Outcome> {
     const { store, indexKeys } = this.#repository
-    await removeSessionObjects(store, this.#place(open), this.#signal)
+    await removeSessionObjects(store, this.#objectsPrefix(open), this.#signal)
     const over = encodeDocument(sessionType, this.#overName, open, indexKeys, this.#repository.nonce())
     await store.put(this.#overName, [over])
     return await this.#removeDocuments('cleared')
@@ -220,6 +222,12 @@ class SessionSweep {
   #place({ chain }: Session): SessionPlace {
     const { set, session } = this.#ref
     return { ...this.#repository.placeOf(set), chain: asId<ChainId>(chain), session }
+  }
+
+  /** A copy was to begin its chain, and has also brought what lies there under the names of other sessions. */
+  #objectsPrefix(session: Session): string {
+    const place = this.#place(session)
+    return session.copyOf === undefined ? sessionObjectsPrefix(place) : chainPrefix(place)
   }
 
   async #removeDocuments(outcome: Outcome): Promise<Outcome> {

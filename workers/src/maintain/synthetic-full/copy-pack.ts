@@ -1,8 +1,9 @@
 import { equalBytes } from '@strata/shared/format/bytes.ts'
 import { sealedHash, zeroDigest } from '@strata/shared/format/digest.ts'
 import { StrataError } from '@strata/shared/errors.ts'
-import { attemptFromBytes, packName, type SessionPlace } from '@strata/shared/format/names.ts'
+import { attemptFromBytes, packKey, packName, type SessionPlace } from '@strata/shared/format/names.ts'
 import { encodePackTail, packKinds, sealDataFooter, type FooterEntry, type Piece } from '@strata/shared/format/pack.ts'
+import type { Place } from '@strata/shared/format/page.ts'
 import type { WrappedDataKey } from '@strata/shared/format/wrapped-key.ts'
 import { readBytesMax, readGapBytesMax, readsInFlightMax } from '@strata/shared/limits.ts'
 import { mapConcurrently } from '@strata/shared/repository/concurrency.ts'
@@ -30,7 +31,7 @@ export interface CopiedPack {
 }
 
 /**
- * Writes one pack of a synthetic full. Records keep their seal; hash and data key of each are those that the end of its
+ * Writes one pack of a synthetic full, when the packs that it names are in the new chain. Records keep their seal; hash and data key of each are those that the end of its
  * source pack has. What passes through here is compared with its hash.
  */
 export async function copyPack(
@@ -41,6 +42,10 @@ export async function copyPack(
 ): Promise<CopiedPack> {
   await sources.fetch(plan.records.map(({ place }) => place.pack))
   const layout = new Layout()
+  for (const { pack: source, records } of plan.wholes) {
+    const end = await sources.of(source)
+    for (const record of records) layout.addElsewhere(record, end.record(record.place.offset, record.place.length))
+  }
   for (const range of plan.ranges) {
     const end = await sources.of(range.pack)
     const shift = layout.size - range.offset
@@ -79,43 +84,54 @@ export async function copyPack(
   return { serverSideBytes, workerBytes: parts.reduce((sum, part) => sum + part.length, 0) }
 }
 
+/** What an entry says of its record. */
+type EntryRecord =
+  | { readonly state: 'record'; readonly piece: number; readonly key: number }
+  | { readonly state: 'elsewhere'; readonly place: Place; readonly key: number }
+
 /** Where the records come to lie, and what they are sealed under. */
 class Layout {
   size = 0
   readonly pieces: Piece[] = []
   readonly dataKeys: WrappedDataKey[] = []
   readonly #keyIndexOf = new Map<string, number>()
-  readonly #pieceOf = new Map<string, { piece: number; key: number }>()
+  readonly #records = new Map<string, EntryRecord>()
 
   /** False: another block has brought the same record already. */
   add({ place }: LiveRecord, offset: number, { hash, key }: KnownRecord): boolean {
     const source = sourceOf(place)
-    if (this.#pieceOf.has(source)) return false
-    let index = this.#keyIndexOf.get(key.keyId)
-    if (index === undefined) {
-      index = this.dataKeys.length
-      this.#keyIndexOf.set(key.keyId, index)
-      this.dataKeys.push(key)
-    }
-    this.#pieceOf.set(source, { piece: this.pieces.length, key: index })
+    if (this.#records.has(source)) return false
+    this.#records.set(source, { state: 'record', piece: this.pieces.length, key: this.#keyIndex(key) })
     this.pieces.push({ offset, length: place.length, hash })
     return true
   }
 
-  find({ place }: LiveRecord): { piece: number; key: number } {
-    const found = this.#pieceOf.get(sourceOf(place))
+  /** It stays at its place in its pack, whatever chain that is in. */
+  addElsewhere({ place }: LiveRecord, { key }: KnownRecord): void {
+    this.#records.set(sourceOf(place), { state: 'elsewhere', place, key: this.#keyIndex(key) })
+  }
+
+  find({ place }: LiveRecord): EntryRecord {
+    const found = this.#records.get(sourceOf(place))
     if (found === undefined) throw new StrataError('E_BUG', 'every record of the plan was laid out')
     return found
   }
+
+  #keyIndex(key: WrappedDataKey): number {
+    const known = this.#keyIndexOf.get(key.keyId)
+    if (known !== undefined) return known
+    this.#keyIndexOf.set(key.keyId, this.dataKeys.length)
+    return this.dataKeys.push(key) - 1
+  }
 }
 
-function sourceOf({ pack: { session, number, attempt }, offset }: LiveRecord['place']): string {
-  return `${session}${String(number)}-${attempt}:${String(offset)}`
+function sourceOf({ pack, offset }: Place): string {
+  return `${packKey(pack)}:${String(offset)}`
 }
 
 function entriesOf(records: readonly LiveRecord[], layout: Layout, zeroBlocks: readonly number[]): FooterEntry[] {
   const stored = records.map((record): FooterEntry => {
-    return { state: 'record', block: record.block, digest: record.digest, ...layout.find(record) }
+    return { block: record.block, digest: record.digest, ...layout.find(record) }
   })
   const zeros = zeroBlocks.map((block): FooterEntry => ({ state: 'zero', block, digest: zeroDigest }))
   return zeros.length === 0 ? stored : [...stored, ...zeros].sort((a, b) => a.block - b.block)

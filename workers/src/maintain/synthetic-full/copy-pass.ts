@@ -1,19 +1,24 @@
 import { hasCode, StrataError } from '@strata/shared/errors.ts'
-import type { SessionPlace } from '@strata/shared/format/names.ts'
+import { packKey, packName, type SessionPlace } from '@strata/shared/format/names.ts'
+import type { Place } from '@strata/shared/format/page.ts'
 import { copiedPacksAtOnceMax } from '@strata/shared/limits.ts'
 import { mapConcurrently } from '@strata/shared/repository/concurrency.ts'
 import { PointMap } from '@strata/shared/repository/point-map.ts'
-import { chainPlaceOf, type Point } from '@strata/shared/repository/points.ts'
+import type { Point } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import type { CopyRules } from '@strata/shared/store/object-store.ts'
 import type { SessionPacks } from '../../commit/session-packs.ts'
 import { copyPack } from './copy-pack.ts'
 import { missingBlocks, type MissingBlocks } from './missing-blocks.ts'
-import { planPacks, type PackPlan } from './plan-packs.ts'
+import { planPacks, type PackPlan, type WholePack } from './plan-packs.ts'
+import { placesIn } from './repaired-places.ts'
 import { SourceEnds } from './source-ends.ts'
+import { wholePacks } from './whole-packs.ts'
 
 export interface CopyPassOptions {
   readonly repository: Repository
+  /** Smaller packs are not copied whole. */
+  readonly wholePackBytesMin: number
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: ((progress: CopyProgress) => void) | undefined
 }
@@ -43,6 +48,8 @@ export class CopyPass {
   #rules: CopyRules | undefined
   #serverSideBytes = 0
   #workerBytes = 0
+  /** Packs of the source that lie in the new chain as well. */
+  readonly #copiedWhole = new Set<string>()
 
   constructor(options: CopyPassOptions, place: SessionPlace, segments: number, rules: CopyRules | undefined) {
     this.#options = options
@@ -72,23 +79,25 @@ export class CopyPass {
   /** Numbers that a run which died has left out get packs of nothing: whatever is brought now must count as later. */
   async fill(numbers: readonly number[]): Promise<void> {
     const sources = new SourceEnds(this.#options.repository, this.#place)
-    const nothing = { ranges: [], fetched: [], records: [] }
+    const nothing = { wholes: [], ranges: [], fetched: [], records: [] }
     for (const number of numbers) await this.#write(sources, number, { disk: 0, zeroBlocks: [] }, nothing)
   }
 
   async copy(source: Point, had: SessionPacks): Promise<void> {
     const { repository } = this.#options
     const map = await PointMap.open(repository, source)
-    const sources = new SourceEnds(repository, chainPlaceOf(repository, source))
-    const copies = mapConcurrently(this.#missing(map, had), copiedPacksAtOnceMax, async (packs) => {
+    const sources = new SourceEnds(repository, map.place)
+    const placeOf = await placesIn(repository, map.place)
+    for (const key of had.named.keys()) this.#copiedWhole.add(key)
+    const copies = mapConcurrently(this.#missing(map, had, placeOf), copiedPacksAtOnceMax, async (packs) => {
       await this.#copyPacks(sources, packs)
     })
     for await (const _ of copies) this.#requireGoingOn()
   }
 
-  async *#missing(map: PointMap, had: SessionPacks): AsyncGenerator<DiskPacks> {
+  async *#missing(map: PointMap, had: SessionPacks, placeOf: (place: Place) => Place): AsyncGenerator<DiskPacks> {
     for (const disk of map.root.disks.keys()) {
-      for await (const missing of missingBlocks(map, disk, had.changesOf(disk))) {
+      for await (const missing of missingBlocks(map, disk, had.changesOf(disk), placeOf)) {
         this.#progress(map, disk, missing.records.at(-1)?.block ?? 0)
         yield { disk, missing }
       }
@@ -98,10 +107,13 @@ export class CopyPass {
   async #copyPacks(sources: SourceEnds, { disk, missing }: DiskPacks): Promise<void> {
     const rules = this.#rules
     let { zeroBlocks } = missing
-    for (const plan of planPacks(missing.records, rules)) {
+    const { wholePackBytesMin } = this.#options
+    const wholes = rules === undefined ? [] : await wholePacks(sources, missing.records, wholePackBytesMin)
+    for (const plan of planPacks(missing.records, rules, wholes)) {
       const number = this.#segments
       this.#segments += 1
       try {
+        for (const whole of plan.wholes) await this.#copyWhole(sources, whole)
         await this.#write(sources, number, { disk, zeroBlocks }, plan)
       } catch (error) {
         if (rules === undefined || !hasCode(error, 'E_STORE_NO_COPY')) throw error
@@ -112,6 +124,15 @@ export class CopyPass {
       }
       zeroBlocks = []
     }
+  }
+
+  /** It has the same name there, but for the chain, and so its end opens. */
+  async #copyWhole(sources: SourceEnds, { pack, sizeBytes }: WholePack): Promise<void> {
+    if (this.#copiedWhole.has(packKey(pack))) return
+    const range = { source: sources.nameOf(pack), offset: 0, length: sizeBytes, whole: true }
+    await this.#options.repository.store.compose(packName(this.#place, 'data', pack), [range], [])
+    this.#copiedWhole.add(packKey(pack))
+    this.#serverSideBytes += sizeBytes
   }
 
   async #write(

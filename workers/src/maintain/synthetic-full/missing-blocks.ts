@@ -1,6 +1,7 @@
 import { equalBytes } from '@strata/shared/format/bytes.ts'
-import type { Page } from '@strata/shared/format/page.ts'
-import { copiedPackBytesMax, footerEntriesMax, pageEntriesMax } from '@strata/shared/limits.ts'
+import { packKey } from '@strata/shared/format/names.ts'
+import type { Page, Place } from '@strata/shared/format/page.ts'
+import { copiedPackBytesMax, copiedPackBytesMin, footerEntriesMax, pageEntriesMax } from '@strata/shared/limits.ts'
 import type { BlockChange, PageChanges } from '@strata/shared/repository/map-writer.ts'
 import type { PointMap } from '@strata/shared/repository/point-map.ts'
 import type { LiveRecord } from './plan-packs.ts'
@@ -16,30 +17,52 @@ export interface MissingBlocks {
 /**
  * Compares one disk of a point with what a session has of it, page by page, and gives what is missing in portions of a
  * pack. Reads the point's map once; memory does not depend on the disk.
+ * @param placeOf where the record that a map has at a place really is to be read
  */
 export async function* missingBlocks(
   map: PointMap,
   disk: number,
   had: AsyncIterable<PageChanges>,
+  placeOf: (place: Place) => Place,
 ): AsyncGenerator<MissingBlocks> {
-  let records: LiveRecord[] = []
-  let zeroBlocks: number[] = []
-  let bytes = 0
+  let portion = new Portion()
   for await (const { page, changes } of byPage(storedPages(map, disk), had)) {
-    for (const missing of differencesOf(page, changes)) {
-      if (missing.record === undefined) zeroBlocks.push(missing.block)
-      else {
-        records.push(missing.record)
-        bytes += missing.record.place.length
+    for (const missing of differencesOf(page, changes, placeOf)) {
+      if (portion.isFullBefore(missing)) {
+        yield portion
+        portion = new Portion()
       }
-      if (bytes < copiedPackBytesMax && records.length + zeroBlocks.length < footerEntriesMax) continue
-      yield { records, zeroBlocks }
-      records = []
-      zeroBlocks = []
-      bytes = 0
+      portion.add(missing)
     }
   }
-  if (records.length + zeroBlocks.length > 0) yield { records, zeroBlocks }
+  if (!portion.isEmpty) yield portion
+}
+
+class Portion implements MissingBlocks {
+  readonly records: LiveRecord[] = []
+  readonly zeroBlocks: number[] = []
+  readonly #packs = new Set<string>()
+  #bytes = 0
+
+  get isEmpty(): boolean {
+    return this.records.length + this.zeroBlocks.length === 0
+  }
+
+  isFullBefore({ record }: Difference): boolean {
+    if (this.records.length + this.zeroBlocks.length === footerEntriesMax) return true
+    if (record === undefined || this.#bytes < copiedPackBytesMin) return false
+    return this.#bytes >= copiedPackBytesMax || !this.#packs.has(packKey(record.place.pack))
+  }
+
+  add({ block, record }: Difference): void {
+    if (record === undefined) {
+      this.zeroBlocks.push(block)
+      return
+    }
+    this.records.push(record)
+    this.#packs.add(packKey(record.place.pack))
+    this.#bytes += record.place.length
+  }
 }
 
 /** The pages of a disk that have any record. */
@@ -86,7 +109,11 @@ interface Difference {
   readonly record: LiveRecord | undefined
 }
 
-function* differencesOf(page: Page | undefined, changes: readonly BlockChange[]): Generator<Difference> {
+function* differencesOf(
+  page: Page | undefined,
+  changes: readonly BlockChange[],
+  placeOf: (place: Place) => Place,
+): Generator<Difference> {
   const had = new Map(changes.map((change) => [change.block, change]))
   if (page !== undefined) {
     for (let entry = 0; entry < page.entryCount; entry += 1) {
@@ -97,7 +124,7 @@ function* differencesOf(page: Page | undefined, changes: readonly BlockChange[])
       const change = had.get(block)
       had.delete(block)
       if (change?.state === 'record' && equalBytes(change.digest, digest)) continue
-      yield { block, record: { block, digest, place } }
+      yield { block, record: { block, digest, place: placeOf(place) } }
     }
   }
   // What is left of them is zeros in the point.

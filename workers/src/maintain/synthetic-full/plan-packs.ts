@@ -1,5 +1,5 @@
 import { invariant } from '@strata/shared/errors.ts'
-import type { PackReference } from '@strata/shared/format/names.ts'
+import { packKey, type PackReference } from '@strata/shared/format/names.ts'
 import type { Place } from '@strata/shared/format/page.ts'
 import { copiedDeadShareMax, copiedThroughWorkerBytesMax, sharedDeadShareMax } from '@strata/shared/limits.ts'
 import type { CopyRules } from '@strata/shared/store/object-store.ts'
@@ -25,12 +25,20 @@ export interface CopiedRange {
   readonly records: readonly LiveRecord[]
 }
 
+/** A source pack of which nearly all lives: a copy of it lies in the new chain, too. */
+export interface WholePack {
+  readonly pack: PackReference
+  readonly sizeBytes: number
+  readonly records: readonly LiveRecord[]
+}
+
 export interface PackPlan {
+  readonly wholes: readonly WholePack[]
   /** In the order of their first blocks. */
   readonly ranges: readonly CopiedRange[]
   /** Records that pass through the worker, in the order of their blocks. */
   readonly fetched: readonly LiveRecord[]
-  /** All of both, by ascending block. */
+  /** All of these, by ascending block. */
   readonly records: readonly LiveRecord[]
 }
 
@@ -38,17 +46,32 @@ export interface PackPlan {
  * One pack for the records, or several where too much of them would pass through the worker.
  * @param records by ascending block
  * @param rules what the store can copy; undefined: nothing
+ * @param wholes packs that are copied whole, with all records that are in them
  */
-export function planPacks(records: readonly LiveRecord[], rules: CopyRules | undefined): PackPlan[] {
+export function planPacks(
+  records: readonly LiveRecord[],
+  rules: CopyRules | undefined,
+  wholes: readonly WholePack[] = [],
+): PackPlan[] {
+  const isInWhole = new Set(wholes.flatMap((whole) => whole.records))
+  const [first, ...others] = planOthers(
+    records.filter((record) => !isInWhole.has(record)),
+    rules,
+  )
+  invariant(first !== undefined, 'there is a plan for nothing, too')
+  return [{ ...first, wholes, records: byBlock([...first.records, ...isInWhole]) }, ...others]
+}
+
+function planOthers(records: readonly LiveRecord[], rules: CopyRules | undefined): PackPlan[] {
   const plan = planPack(records, rules)
   const fetchedBytes = plan.fetched.reduce((sum, { place }) => sum + place.length, 0)
   if (fetchedBytes <= copiedThroughWorkerBytesMax || records.length < 2) return [plan]
   const middle = Math.ceil(records.length / 2)
-  return [...planPacks(records.slice(0, middle), rules), ...planPacks(records.slice(middle), rules)]
+  return [...planOthers(records.slice(0, middle), rules), ...planOthers(records.slice(middle), rules)]
 }
 
 function planPack(records: readonly LiveRecord[], rules: CopyRules | undefined): PackPlan {
-  if (rules === undefined) return { ranges: [], fetched: records, records }
+  if (rules === undefined) return { wholes: [], ranges: [], fetched: records, records }
   const ranges: CopiedRange[] = []
   const fetched: LiveRecord[] = []
   for (const ofPack of bySourcePack(records)) {
@@ -57,8 +80,11 @@ function planPack(records: readonly LiveRecord[], rules: CopyRules | undefined):
       else fetched.push(...run.records)
     }
   }
-  fetched.sort((a, b) => a.block - b.block)
-  return { ranges: [...shareable(ranges, rules)], fetched, records }
+  return { wholes: [], ranges: [...shareable(ranges, rules)], fetched: byBlock(fetched), records }
+}
+
+function byBlock(records: LiveRecord[]): LiveRecord[] {
+  return records.sort((a, b) => a.block - b.block)
 }
 
 /** Ranges that lie where the store may share them: each begins a little earlier, with bytes that nobody needs. */
@@ -77,17 +103,10 @@ function* shareable(
   }
 }
 
-/** In the order in which the packs come first. */
-function bySourcePack(records: readonly LiveRecord[]): LiveRecord[][] {
-  const groups = new Map<string, LiveRecord[]>()
-  for (const record of records) {
-    const { session, number, attempt } = record.place.pack
-    const key = `${session}${String(number)}-${attempt}`
-    const group = groups.get(key)
-    if (group === undefined) groups.set(key, [record])
-    else group.push(record)
-  }
-  return [...groups.values()].map((group) => group.sort((a, b) => a.place.offset - b.place.offset))
+/** In the order in which the packs come first; those of each by ascending offset. */
+export function bySourcePack(records: readonly LiveRecord[]): LiveRecord[][] {
+  const groups = Map.groupBy(records, ({ place }) => packKey(place.pack))
+  return Array.from(groups.values(), (group) => group.sort((a, b) => a.place.offset - b.place.offset))
 }
 
 /** A stretch of a pack in which everything lives, or little is dead. */

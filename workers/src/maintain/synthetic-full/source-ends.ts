@@ -55,7 +55,7 @@ export class SourceEnds {
     if (info === undefined) throw new StrataError('E_OBJECT_MISSING', `${name} is gone, and a point needs it`)
     const bytes = await readPackEnd(this.#repository, name, info.sizeBytes)
     try {
-      return new SourceEnd(name, openPackEnd(this.#repository, name, info.sizeBytes, bytes))
+      return new SourceEnd(name, info.sizeBytes, openPackEnd(this.#repository, name, info.sizeBytes, bytes))
     } catch (error) {
       if (!hasCode(error, 'E_SEAL_BROKEN')) throw error
       throw new StrataError('E_SEAL_BROKEN', `the end of ${name} does not open`, { cause: error })
@@ -65,6 +65,9 @@ export class SourceEnds {
 
 /** The pieces of a pack, in little memory: thousands of packs are used by turns. */
 export class SourceEnd {
+  /** Of the pack. */
+  readonly sizeBytes: number
+  readonly canBeCopiedWhole: boolean
   readonly #name: string
   readonly #offsets: Uint32Array
   readonly #lengths: Uint32Array
@@ -72,7 +75,9 @@ export class SourceEnd {
   readonly #keyOf: Uint16Array
   readonly #keys: readonly WrappedDataKey[]
 
-  constructor(name: string, { footer, pieces }: PackEnd) {
+  constructor(name: string, sizeBytes: number, { footer, pieces, canBeCopiedWhole }: PackEnd) {
+    this.sizeBytes = sizeBytes
+    this.canBeCopiedWhole = canBeCopiedWhole
     this.#name = name
     this.#offsets = Uint32Array.from(pieces, ({ offset }) => offset)
     this.#lengths = Uint32Array.from(pieces, ({ length }) => length)

@@ -9,6 +9,7 @@ import { runCommit } from '../../commit/commit-job.ts'
 import { PointKeys } from '../../commit/point-keys.ts'
 import { SessionPacks } from '../../commit/session-packs.ts'
 import { CopyPass, type CopyProgress } from './copy-pass.ts'
+import { wholePackBytesMinOf } from './whole-packs.ts'
 import { endCopySession, giveUpCopySessions, openCopySession } from './copy-session.ts'
 
 /**
@@ -25,6 +26,8 @@ export interface SynthesisOptions {
   /** Ends it between two packs; the next run goes on. */
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: ((progress: CopyProgress) => void) | undefined
+  /** Smaller packs are not copied whole. Left out: as the policy has it. */
+  readonly wholePackBytesMin?: number | undefined
 }
 
 export interface Synthesis {
@@ -93,7 +96,10 @@ class SyntheticFull {
     const { repository, set } = this.#options
     const { place, open } = await openCopySession(repository, source, sequence)
     const had = await SessionPacks.found(repository, place, open, new PointKeys([]))
-    const copying = new CopyPass(this.#options, place, had.segments, this.#rules)
+    const { signal, onProgress } = this.#options
+    const wholePackBytesMin = this.#options.wholePackBytesMin ?? (await wholePackBytesMinOf(repository))
+    const options = { repository, wholePackBytesMin, signal, onProgress }
+    const copying = new CopyPass(options, place, had.segments, this.#rules)
     await copying.fill(had.missing)
     await copying.copy(source, had.packs)
     this.#rules = copying.rules
