@@ -132,7 +132,8 @@ test('what is there is not sent again; what came since is', async () => {
   assert.deepEqual([again.points.length, again.objects, again.bytes], [0, 0, 0])
   machine.write(0, 7)
   const next = await machine.backUp()
-  await synthesise({ repository: machine.owner.repository, set: next.set, clock: systemClock })
+  const set = next.set
+  await synthesise({ repository: machine.owner.repository, set, clock: systemClock, wholePackBytesMin: 1 })
   const more = await copyTo(target, machine)
   assert.deepEqual(
     more.points.map(({ sequence }) => sequence),
@@ -174,7 +175,8 @@ const others: Readonly<Record<string, (machine: Machine, clock: MovedClock) => P
     await machine.backUp()
   },
   'a synthetic full': async ({ owner }, clock) => {
-    await synthesise({ repository: owner.repository, set: owner.repository.setIdOf('machine'), clock })
+    const { repository } = owner
+    await synthesise({ repository, set: repository.setIdOf('machine'), clock, wholePackBytesMin: 1 })
   },
   'a prune': async ({ owner }, clock) => {
     const { repository } = owner
