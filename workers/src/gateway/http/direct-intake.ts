@@ -58,7 +58,7 @@ export class DirectIntake implements SegmentIntake {
     const segmentFile = `${ref.session}-${String(this.#files)}.segment`
     const path = join(directory, segmentFile)
     try {
-      await mkdir(directory, { recursive: true, mode: 0o700 })
+      await make(directory, ref)
       await write(path, body, what, ref)
       const priority = await this.#admission.queued(upload)
       await gateway.handedOver(ref, segment, { segmentFile, sealed: true, bytes: what.bytes, priority })
@@ -71,6 +71,15 @@ export class DirectIntake implements SegmentIntake {
   /** The session sends no more. */
   async forget({ session }: SessionRef): Promise<void> {
     await removeSessionHandOver(sessionHandOver(this.#handOverDirectory, session))
+  }
+}
+
+/** E_SESSION_UNKNOWN: it is given up at this moment, and its directory went while it was looked at. */
+async function make(directory: string, ref: SessionRef): Promise<void> {
+  try {
+    await mkdir(directory, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    throw systemErrorCode(error) === 'ENOENT' ? unknownSession(ref, error) : error
   }
 }
 
