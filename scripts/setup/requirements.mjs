@@ -57,6 +57,14 @@ export const parts = {
     required: false,
     requirements: [{ debianPackage: 'openssl', programs: ['openssl'] }],
   },
+  'nbd-clients': {
+    purpose: 'open what Strata serves over NBD with clients of others',
+    required: false,
+    requirements: [
+      { debianPackage: 'libnbd-bin', programs: ['nbdinfo', 'nbdcopy', 'nbdfuse'] },
+      { debianPackage: 'fuse3', programs: ['fusermount3'] },
+    ],
+  },
   'foreign-readers': {
     purpose: 'read what Strata writes with programs that are not Strata',
     required: false,
@@ -96,7 +104,16 @@ export const parts = {
  */
 export const tasks = {
   check: ['build-tools'],
-  test: ['build-tools', 'redis', 'disk-image', 'file-systems', 'certificates', 'foreign-readers', 's3-server'],
+  test: [
+    'build-tools',
+    'redis',
+    'disk-image',
+    'file-systems',
+    'certificates',
+    'nbd-clients',
+    'foreign-readers',
+    's3-server',
+  ],
   demo: ['build-tools', 'redis', 'disk-image'],
   faults: ['build-tools', 'redis', 's3-server'],
   bench: ['build-tools', 'redis', 'disk-image', 'other-backups'],

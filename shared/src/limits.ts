@@ -174,6 +174,35 @@ export const damagePerPointListMax = 100
 /** Damaged places that `verify` knows at the same time; past that it reads again what points share. */
 export const damagedPlacesMax = 16_384
 
+// ── disks that are read anywhere (docs/decisions/0028) ─────────────────────────────────────────────────────────────
+/** Blocks of one disk that are kept in memory. Half of them is for reads under way, the other half for what is read ahead. */
+export const imageCacheBytes = 256 * MiB
+/** Pages of its map, some 45 KiB each. */
+export const imagePagesKeptMax = 256
+/** Blocks that are fetched and opened together: the fewer, the sooner the first one is there. */
+export const imageFetchBytesMax = 4 * MiB
+/** How far is read ahead of somebody who reads on and on. */
+export const imageReadAheadBytesMax = 32 * MiB
+/** How many of those are told apart. */
+export const imageStreamsMax = 8
+
+// ── NBD (docs/decisions/0028) ──────────────────────────────────────────────────────────────────────────────────────
+/** What a client may ask for, or send, in one request; what other servers allow, too. */
+export const nbdRequestBytesMax = 32 * MiB
+/** Requests of one connection that are under way. Whoever sends more waits. */
+export const nbdRequestsInFlightMax = 64
+export const nbdConnectionsMax = 64
+/** Of a client that does not come to the point. */
+export const nbdHandshakeMsMax = 30_000
+export const nbdOptionsMax = 256
+export const nbdOptionBytesMax = 64 * KiB
+/** Names of exports, by the protocol. */
+export const nbdNameBytesMax = 4096
+/** In one answer about what lies where. */
+export const nbdExtentsMax = 1024
+/** What waits for a client that does not read, before its next request is looked at. */
+export const nbdUnsentBytesMax = 64 * MiB
+
 // ── synthetic fulls (docs/decisions/0020) ──────────────────────────────────────────────────────────────────────────
 /** Records of one pack of a synthetic full. */
 export const copiedPackBytesMax = 256 * MiB
@@ -636,6 +665,14 @@ invariant(
 invariant(
   storeCopyObjectBytesMax + storeCopyReadBytesMax <= storeCopyBytesInFlightMax,
   'the largest object fits into memory with the range that is being read of it',
+)
+invariant(
+  imageCacheBytes / 2 >= nbdRequestBytesMax + 2 * blockBytesMax,
+  'the largest request fits into the part of the cache that is for requests',
+)
+invariant(
+  imageFetchBytesMax % blockBytesMax === 0 && imageReadAheadBytesMax % imageFetchBytesMax === 0,
+  'blocks of every size are fetched whole',
 )
 invariant(storeCopyObjectsAtOnceMax <= storeRequestsInFlightMax, 'copying leaves the store some room')
 invariant(pinLifeMs * 2 <= undoWindowMsMin, 'whoever pins a point before it is marked is met before it goes')

@@ -1,6 +1,4 @@
 import type { FastifyInstance } from 'fastify'
-import { readFile } from 'node:fs/promises'
-import { createSecureContext } from 'node:tls'
 import { UsageMeter } from '@strata/shared/usage/usage-meter.ts'
 import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
 import { bytesInFlightInAllMax, gatewayCloseMsMax, handOverFileBytesMax } from '@strata/shared/limits.ts'
@@ -17,12 +15,13 @@ import { handlersOf, type SegmentIntake } from './gateway/http/handlers.ts'
 import { buildServer } from './gateway/http/server.ts'
 import { StagedIntake } from './gateway/http/staged-intake.ts'
 import { startService, type Service, type ServiceOptions } from './service.ts'
+import { readTls, type Tls, type TlsFiles } from './tls-files.ts'
 
 export interface ServerOptions extends Omit<ServiceOptions, 'isAlone' | 'staging' | 'onIngested' | 'meter'> {
   /** Where agents put segments; without one they send them to the gateway. */
   readonly stagingUrl?: string | undefined
   readonly listen: { readonly host: string; readonly port: number }
-  readonly tls?: { readonly certPath: string; readonly keyPath: string } | undefined
+  readonly tls?: TlsFiles | undefined
 }
 
 export interface RunningServer {
@@ -149,31 +148,5 @@ async function listenOn(server: FastifyInstance, { host, port }: ServerOptions['
     throw new StrataError('E_CONFIGURATION', `the gateway cannot listen on ${host} port ${String(port)}: ${reason}`, {
       cause: error,
     })
-  }
-}
-
-interface Tls {
-  readonly cert: string
-  readonly key: string
-}
-
-async function readTls({ certPath, keyPath }: NonNullable<ServerOptions['tls']>): Promise<Tls> {
-  const tls = { cert: await readPem(certPath), key: await readPem(keyPath) }
-  try {
-    createSecureContext(tls)
-    return tls
-  } catch (error) {
-    const reason = systemErrorCode(error) ?? String(error)
-    const message = `${certPath} and ${keyPath} are no certificate and its key: ${reason}`
-    throw new StrataError('E_CONFIGURATION', message, { cause: error })
-  }
-}
-
-async function readPem(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (error) {
-    const reason = systemErrorCode(error) ?? String(error)
-    throw new StrataError('E_CONFIGURATION', `${path} cannot be read: ${reason}`, { cause: error })
   }
 }

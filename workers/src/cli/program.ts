@@ -6,11 +6,12 @@ import { addChainCommands } from './chain-commands.ts'
 import { tenantOption, type Run, type Work } from './command.ts'
 import type { BackupCommandOptions } from './commands/backup.ts'
 import type { InitOptions } from './commands/init.ts'
+import type { MountOptions } from './commands/mount.ts'
 import type { PointsOptions } from './commands/points.ts'
 import type { RestoreCommandOptions } from './commands/restore.ts'
 import type { VerifyCommandOptions } from './commands/verify-ways.ts'
 import { exitCodes, type Context, type ExitCode } from './context.ts'
-import { backupHelp, initHelp, pointsHelp, programHelp, restoreHelp, verifyHelp } from './help.ts'
+import { backupHelp, initHelp, mountHelp, pointsHelp, programHelp, restoreHelp, verifyHelp } from './help.ts'
 import { addKeyCommands } from './key-commands.ts'
 import { addLifecycleCommands } from './lifecycle-commands.ts'
 import { Reporter, type ReporterOptions } from './output/reporter.ts'
@@ -126,6 +127,7 @@ function buildProgram(parts: ProgramParts, run: Run): Command {
   addBackup(program, run)
   addPoints(program, run)
   addRestore(program, run)
+  addMount(program, run)
   addVerify(program, run)
   addChainCommands(program, run)
   addKeyCommands(program, run)
@@ -208,6 +210,32 @@ function addRestore(program: Command, run: Run): void {
       run(command, async (context) => {
         const { restore } = await import('./commands/restore.ts')
         return await restore(context, point, options)
+      }),
+    )
+}
+
+function addMount(program: Command, run: Run): void {
+  program
+    .command('mount')
+    .description('serve a disk of a point over NBD, until it is interrupted')
+    .argument('<point[:disk]>', "a point's id, or latest:SET; and which of its disks")
+    .option('--socket <path>', 'a socket in the file system, for this user of this machine')
+    .option('--port <number>', 'a TCP port; 0: any free one')
+    .option('--host <address>', 'with --port: where to listen', '127.0.0.1')
+    .option('--tls-cert <path>', 'certificate of the server, PEM: nobody is served without TLS then')
+    .option('--tls-key <path>', 'its private key, PEM')
+    .option('--tls-client-ca <path>', 'serve only clients with a certificate of these authorities, PEM')
+    .addOption(
+      new Option('--thaw [speed]', 'ask for what lies in an archive class, so that a later run can read it')
+        .choices(thawSpeeds)
+        .preset('standard'),
+    )
+    .option(...tenantOption)
+    .addHelpText('after', mountHelp)
+    .action((point: string, options: MountOptions, command: Command) =>
+      run(command, async (context) => {
+        const { mount } = await import('./commands/mount.ts')
+        return await mount(context, point, options)
       }),
     )
 }

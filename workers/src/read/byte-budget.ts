@@ -12,16 +12,16 @@ export class ByteBudget {
 
   /** Runs `work` when there is room for `bytes`. What is larger than everything runs alone. */
   async run<T>(bytes: number, work: () => Promise<T>): Promise<T> {
-    await this.#take(bytes)
+    await this.take(bytes)
     try {
       return await work()
     } finally {
-      this.#used -= bytes
-      this.#startWaiting()
+      this.give(bytes)
     }
   }
 
-  async #take(bytes: number): Promise<void> {
+  /** Waits for room. Whoever takes gives back the same. */
+  async take(bytes: number): Promise<void> {
     invariant(bytes >= 0, 'bytes are taken, not given')
     if (this.#waiting.length === 0 && this.#fits(bytes)) this.#used += bytes
     else {
@@ -29,6 +29,11 @@ export class ByteBudget {
         this.#waiting.push({ bytes, start })
       })
     }
+  }
+
+  give(bytes: number): void {
+    this.#used -= bytes
+    this.#startWaiting()
   }
 
   #startWaiting(): void {

@@ -27,7 +27,16 @@ export interface TaskDataKey {
   readonly key: Uint8Array
 }
 
-export interface TaskTarget {
+/** A file or device, or memory that the threads share. */
+export type TaskTarget = FileTarget | MemoryTarget
+
+export interface MemoryTarget {
+  readonly memory: SharedArrayBuffer
+  /** Where in it each record's block is to begin. */
+  readonly places: Float64Array
+}
+
+export interface FileTarget {
   /** Files are open for the whole process, so a thread writes through the number alone. */
   readonly fd: number
   /** Nothing is written behind it. */

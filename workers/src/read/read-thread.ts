@@ -6,7 +6,16 @@ import { BlockDigester, digestBytes, isAllZero } from '@strata/shared/format/dig
 import { codecStored, decodeRecord, recordAad, type RecordHeader } from '@strata/shared/format/record.ts'
 import { SealingKey } from '@strata/shared/format/xaes.ts'
 import { blockBytesMax, gatheredWriteBytesMax, zeroingBytesMax } from '@strata/shared/limits.ts'
-import type { DamagedRecord, ReadAnswer, ReadTask, WriteFailure, ZeroAnswer, ZeroTask } from './read-task.ts'
+import type {
+  DamagedRecord,
+  FileTarget,
+  MemoryTarget,
+  ReadAnswer,
+  ReadTask,
+  WriteFailure,
+  ZeroAnswer,
+  ZeroTask,
+} from './read-task.ts'
 import { announceLoaded } from '@strata/shared/threads/loaded.ts'
 
 /**
@@ -25,14 +34,15 @@ const sealingKeysMax = 64
 export function readRecords(task: ReadTask): ReadAnswer {
   const keys = new Map(task.dataKeys.map(({ keyId, key }) => [keyId, sealingKeyOf(keyId, key)]))
   const digester = new BlockDigester(Buffer.from(task.blockDigestKey))
-  const writer = new GatheringWriter(task)
+  const { target } = task
+  const sink = target !== null && 'memory' in target ? new MemorySink(target) : new GatheringWriter(target)
   const bad: DamagedRecord[] = []
   let checkedBytes = 0
   for (const [index, block] of task.blocks.entries()) {
     const start = block * task.blockBytes
     const plainBytes = Math.min(task.blockBytes, task.diskBytes - start)
-    const room = writer.room(start, plainBytes)
-    if (writer.failure !== null) break
+    const room = sink.room(index, start, plainBytes)
+    if (sink.failure !== null) break
     try {
       openBlock(task, index, room, keys, digester)
     } catch (error) {
@@ -41,18 +51,18 @@ export function readRecords(task: ReadTask): ReadAnswer {
       bad.push({ index, code: known.code, message: known.message })
       continue
     }
-    writer.keep(plainBytes)
+    sink.keep(plainBytes)
     checkedBytes += plainBytes
   }
-  writer.flush()
+  sink.flush()
   // Frees the range at once: garbage collection would let many of them pile up.
   task.range.buffer.transfer(0)
   return {
     checkedBlocks: task.blocks.length - bad.length,
     checkedBytes,
-    writtenBytes: writer.writtenBytes,
+    writtenBytes: sink.writtenBytes,
     damaged: bad,
-    writeFailure: writer.failure,
+    writeFailure: sink.failure,
   }
 }
 
@@ -101,21 +111,56 @@ function sealingKeyOf(keyId: string, key: Uint8Array): SealingKey {
   return made
 }
 
+/** What takes the blocks of a task. */
+interface BlockSink {
+  readonly failure: WriteFailure | null
+  readonly writtenBytes: number
+  /** Memory for the block of the record `index`, which begins at `start` on the disk. It counts only after `keep`. */
+  room(index: number, start: number, bytes: number): Buffer
+  keep(bytes: number): void
+  flush(): void
+}
+
+/** Each block has its place in memory that is shared with whoever wants it. */
+class MemorySink implements BlockSink {
+  readonly failure = null
+  writtenBytes = 0
+  readonly #target: MemoryTarget
+
+  constructor(target: MemoryTarget) {
+    this.#target = target
+  }
+
+  room(index: number, _start: number, bytes: number): Buffer {
+    const { memory, places } = this.#target
+    const place = places[index]
+    invariant(place !== undefined, 'each block has a place')
+    return Buffer.from(memory, place, bytes)
+  }
+
+  keep(bytes: number): void {
+    this.writtenBytes += bytes
+  }
+
+  flush(): void {
+    // Nothing was gathered.
+  }
+}
+
 /** Collects neighbouring blocks in one buffer and writes them together. */
-class GatheringWriter {
+class GatheringWriter implements BlockSink {
   failure: WriteFailure | null = null
   writtenBytes = 0
-  readonly #target: ReadTask['target']
+  readonly #target: FileTarget | null
   /** Where on the disk the gathered bytes begin, and how many they are. */
   #start = 0
   #gathered = 0
 
-  constructor(task: ReadTask) {
-    this.#target = task.target
+  constructor(target: FileTarget | null) {
+    this.#target = target
   }
 
-  /** Memory for the block at `start`. It counts only after `keep`. */
-  room(start: number, bytes: number): Buffer {
+  room(_index: number, start: number, bytes: number): Buffer {
     const neighbour = start === this.#start + this.#gathered
     const full = this.#gathered >= gatheredWriteBytesMax || this.#gathered + bytes > blocks.length
     if (this.#target === null || !neighbour || full) {

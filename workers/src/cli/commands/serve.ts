@@ -7,15 +7,15 @@ import type { RedisAddress } from '../../redis-connection.ts'
 import { allRoles, parseRoles } from '../../roles.ts'
 import { startServer } from '../../server.ts'
 import { exitCodes, type Context, type ExitCode } from '../context.ts'
-import { parseListen } from '../input/listen.ts'
+import { isLoopback, parseListen } from '../input/listen.ts'
+import { tlsFilesOf, type TlsOptions } from '../input/tls-files.ts'
 import { requireStoreUrl } from '../settings.ts'
+import { untilInterrupted } from '../until-interrupted.ts'
 
-export interface ServeOptions {
+export interface ServeOptions extends TlsOptions {
   readonly listen: string
   readonly roles?: string
   readonly staging?: string
-  readonly tlsCert?: string
-  readonly tlsKey?: string
 }
 
 /** `strata serve`: a process of the service, until it is interrupted. */
@@ -23,7 +23,7 @@ export async function serve(context: Context, options: ServeOptions): Promise<Ex
   const { settings, env, clock, random, reporter, signal } = context
   const roles = options.roles === undefined ? allRoles : parseRoles(options.roles)
   const listen = parseListen(options.listen)
-  const tls = tlsOf(options)
+  const tls = tlsFilesOf(options)
   const redis = await redisFor(context)
   try {
     const server = await startServer({
@@ -59,7 +59,7 @@ export async function serve(context: Context, options: ServeOptions): Promise<Ex
       if (address?.startsWith('http:') === true && !isLoopback(listen.host)) {
         reporter.warning('without TLS: put a proxy with a certificate before it, or give --tls-cert and --tls-key')
       }
-      const death = await Promise.race([interrupted(signal), redis.died ?? never])
+      const death = await Promise.race([untilInterrupted(signal), redis.died ?? never])
       if (death !== undefined) throw death
     } finally {
       await server.close()
@@ -68,12 +68,6 @@ export async function serve(context: Context, options: ServeOptions): Promise<Ex
   } finally {
     await redis.stop()
   }
-}
-
-function tlsOf({ tlsCert, tlsKey }: ServeOptions): { certPath: string; keyPath: string } | undefined {
-  if (tlsCert === undefined && tlsKey === undefined) return undefined
-  if (tlsCert !== undefined && tlsKey !== undefined) return { certPath: tlsCert, keyPath: tlsKey }
-  throw new StrataError('E_USAGE', '--tls-cert and --tls-key go together')
 }
 
 interface UsedRedis {
@@ -91,21 +85,4 @@ async function redisFor({ settings, clock, reporter }: Context): Promise<UsedRed
   return { address: { socketPath: redis.socketPath }, died: redis.died, stop: () => redis.stop() }
 }
 
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || host.startsWith('127.')
-}
-
 const never = new Promise<never>(() => undefined)
-
-async function interrupted(signal: AbortSignal): Promise<undefined> {
-  if (signal.aborted) return undefined
-  await new Promise<undefined>((resolve) => {
-    signal.addEventListener(
-      'abort',
-      () => {
-        resolve(undefined)
-      },
-      { once: true },
-    )
-  })
-}

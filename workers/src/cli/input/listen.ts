@@ -12,3 +12,8 @@ export function parseListen(text: string): { readonly host: string; readonly por
   }
   return { host, port }
 }
+
+/** Only this machine reaches it. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host.startsWith('127.')
+}

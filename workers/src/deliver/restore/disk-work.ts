@@ -5,7 +5,8 @@ import { pageEntriesMax, readWindowPagesMax, readWindowRecordsMax } from '@strat
 import type { PointMap } from '@strata/shared/repository/point-map.ts'
 import type { Damage } from '../../read/damage.ts'
 import { readNode, readPages } from '../../read/map-pages.ts'
-import { blockRange, type ReadDisk, type ReadWork, type WantedRecord } from '../../read/record-reader.ts'
+import { blockRange, type ReadDisk, type WantedRecord } from '../../read/record-opener.ts'
+import type { ReadWork } from '../../read/record-reader.ts'
 import { ZeroRanges } from '../../read/zero-ranges.ts'
 
 /** Blocks `from` up to, without, `to`. */

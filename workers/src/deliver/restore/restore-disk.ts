@@ -7,10 +7,12 @@ import { PointMap } from '@strata/shared/repository/point-map.ts'
 import { pointId, type Point } from '@strata/shared/repository/points.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { dropCache } from '@strata/shared/system/page-cache.ts'
+import { chooseDisk } from '../choose-disk.ts'
 import { DamageList, type Damage, type DamageReport } from '../../read/damage.ts'
 import { DataKeyRing } from '../../read/data-key-ring.ts'
 import { withReadPool, type ReadPool } from '../../read/read-pool.ts'
-import { blockRange, RecordReader, type ReadDisk } from '../../read/record-reader.ts'
+import { blockRange, type ReadDisk } from '../../read/record-opener.ts'
+import { RecordReader } from '../../read/record-reader.ts'
 import { RecordRepairs } from '../../read/record-repairs.ts'
 import { diskWork, type BlockSpan } from './disk-work.ts'
 import { EarlySync } from './early-sync.ts'
@@ -85,20 +87,6 @@ export async function restoreDisk(options: RestoreOptions): Promise<RestoreResul
     damage: run.damage.report(),
     warnings: target.warnings,
   }
-}
-
-function chooseDisk(point: Point, name: string | undefined): number {
-  const names = point.manifest.disks.map((disk) => disk.name)
-  const listed = `point ${point.manifest.point} has ${names.map((known) => `'${known}'`).join(', ')}`
-  if (name === undefined) {
-    if (names.length > 1)
-      throw new StrataError('E_DISK_AMBIGUOUS', `${listed}: which disk is it to be?`, { details: { disks: names } })
-    return 0
-  }
-  const index = names.indexOf(name)
-  if (index < 0)
-    throw new StrataError('E_DISK_UNKNOWN', `there is no disk '${name}': ${listed}`, { details: { disks: names } })
-  return index
 }
 
 class RestoreRun {

@@ -16,7 +16,7 @@ import { readBytesMax, rootBytesMax } from '@strata/shared/limits.ts'
 import { mapConcurrently } from '@strata/shared/repository/concurrency.ts'
 import type { Repository } from '@strata/shared/repository/repository.ts'
 import { isDamage } from '../../read/damage.ts'
-import { whole } from '../../read/record-reader.ts'
+import { whole } from '../../read/record-opener.ts'
 import type { PiecePool } from './piece-pool.ts'
 
 /** A pack or page pack as a listing shows it. */

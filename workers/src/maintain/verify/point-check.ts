@@ -9,7 +9,8 @@ import type { PointMap } from '@strata/shared/repository/point-map.ts'
 import { pointId } from '@strata/shared/repository/points.ts'
 import { DamageList, type Damage } from '../../read/damage.ts'
 import { readNode, readPages } from '../../read/map-pages.ts'
-import { blockRange, type ReadDisk, type ReadWork, type WantedRecord } from '../../read/record-reader.ts'
+import { blockRange, type ReadDisk, type WantedRecord } from '../../read/record-opener.ts'
+import type { ReadWork } from '../../read/record-reader.ts'
 import type { DamagedPlaces } from './damaged-places.ts'
 
 /**
