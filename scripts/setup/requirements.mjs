@@ -92,6 +92,8 @@ export const parts = {
       { debianPackage: 'restic', programs: ['restic'] },
       { debianPackage: 'borgbackup', programs: ['borg'] },
       { debianPackage: 'hyperfine', programs: ['hyperfine'] },
+      { debianPackage: 'nbdkit', programs: ['nbdkit'] },
+      { debianPackage: 'libnbd-bin', programs: ['nbdcopy', 'nbdinfo'] },
     ],
   },
 }

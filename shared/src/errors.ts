@@ -336,6 +336,10 @@ export const errorCatalogue = {
   E_TARGET_TOO_SMALL: permanent('Give a larger target. --force writes what fits, and the rest of the disk is lost.'),
   E_TARGET_UNWRITABLE: permanent('Check the path, its permissions and its free space.'),
   E_TARGET_FULL: permanent("Free space on the target's file system, or give another target."),
+  E_OVERLAY_FOREIGN: permanent(
+    'An overlay goes with one disk of one point. Mount that one, or give another directory.',
+  ),
+  E_OVERLAY_IN_USE: permanent('End the other mount first, or give another directory.'),
   E_TARGET_IS_SOURCE: permanent('The target is the store itself. Give another path.'),
 } as const satisfies Record<string, CatalogueEntry>
 

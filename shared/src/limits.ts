@@ -186,6 +186,11 @@ export const imageReadAheadBytesMax = 32 * MiB
 /** How many of those are told apart. */
 export const imageStreamsMax = 8
 
+/** What is written to a mounted disk is kept in units: where less is written, the rest comes from the point. */
+export const overlayUnitBytes = 4 * KiB
+/** Zeros are written in pieces of this size where a file system has no holes. */
+export const overlayZeroBytes = 1 * MiB
+
 // ── NBD (docs/decisions/0028) ──────────────────────────────────────────────────────────────────────────────────────
 /** What a client may ask for, or send, in one request; what other servers allow, too. */
 export const nbdRequestBytesMax = 32 * MiB
@@ -200,8 +205,10 @@ export const nbdOptionBytesMax = 64 * KiB
 export const nbdNameBytesMax = 4096
 /** In one answer about what lies where. */
 export const nbdExtentsMax = 1024
-/** What waits for a client that does not read, before its next request is looked at. */
+/** What is being read for one client, or waits for it to be taken, before its next request is looked at. */
 export const nbdUnsentBytesMax = 64 * MiB
+/** Memory of images that replies to all clients are sent from; what is more is copied first. */
+export const nbdHeldBytesMax = 48 * MiB
 
 // ── synthetic fulls (docs/decisions/0020) ──────────────────────────────────────────────────────────────────────────
 /** Records of one pack of a synthetic full. */
@@ -666,9 +673,10 @@ invariant(
   storeCopyObjectBytesMax + storeCopyReadBytesMax <= storeCopyBytesInFlightMax,
   'the largest object fits into memory with the range that is being read of it',
 )
+invariant(blockBytesMin % overlayUnitBytes === 0, 'a block is whole units')
 invariant(
-  imageCacheBytes / 2 >= nbdRequestBytesMax + 2 * blockBytesMax,
-  'the largest request fits into the part of the cache that is for requests',
+  imageCacheBytes / 2 - nbdHeldBytesMax >= nbdRequestBytesMax + 2 * blockBytesMax,
+  'whatever clients do not take, the largest request finds room in the part of the cache that is for requests',
 )
 invariant(
   imageFetchBytesMax % blockBytesMax === 0 && imageReadAheadBytesMax % imageFetchBytesMax === 0,

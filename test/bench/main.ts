@@ -19,6 +19,7 @@ import { measureMemory } from './parts/memory.ts'
 import { profileCommands } from './parts/profile.ts'
 import { countRequests } from './parts/requests.ts'
 import { measureScaling } from './parts/scaling.ts'
+import { measureMount } from './parts/mount.ts'
 import { measureScrub } from './parts/scrub.ts'
 import { SpeedMeasurement } from './parts/speed.ts'
 import { measureSynth } from './parts/synth.ts'
@@ -31,6 +32,7 @@ import type {
   ManyPointsResult,
   MemoryResult,
   ScalingResult,
+  MountResult,
   ScrubResult,
   SynthResult,
   UnevenResult,
@@ -74,6 +76,7 @@ class Bench {
     const synth = (await this.#part('synth', () => this.#synth())) ?? []
     const manyPoints = (await this.#part('many-points', () => this.#manyPoints())) ?? []
     const scrub = await this.#part('scrub', () => this.#scrub())
+    const mount = await this.#part('mount', () => this.#mount())
     const failures = this.#failures
     const image =
       this.#image === undefined ? null : { sizeBytes: this.#image.sizeBytes, dataBytes: this.#image.dataBytes }
@@ -96,6 +99,7 @@ class Bench {
       synth,
       manyPoints,
       scrub,
+      mount,
       failures,
     }
     return { ...measured, targets: judge(measured) }
@@ -164,6 +168,13 @@ class Bench {
   #scrub(): Promise<ScrubResult> {
     const { quick, runs } = this.#options
     return measureScrub(this.#path('scrub'), { bytes: quick ? GiB / 2 : 4 * GiB, runs }, this.#signal)
+  }
+
+  async #mount(): Promise<MountResult> {
+    const { quick, runs } = this.#options
+    const image = await this.#machineImage()
+    const small = await buildMachineImage('small', this.#path('mount-small.img'), GiB, 100 * MiB)
+    return await measureMount(this.#directory, image, small, { runs, points: quick ? 10 : 100 }, this.#signal)
   }
 
   async #latency(): Promise<LatencyResults> {

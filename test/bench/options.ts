@@ -14,6 +14,7 @@ export const partNames = [
   ...serviceParts,
   'scaling',
   'scrub',
+  'mount',
 ] as const
 export type PartName = (typeof partNames)[number]
 
@@ -53,7 +54,7 @@ How, and what the figures mean: docs/benchmarks.md.
                   synth: a full out of what is stored, many-points: lists and plans of 10,000 points, requests: to an S3 store, profile: where the CPU time goes,
                   fleet: small backups of many endpoints by way of a service, uneven: small ones beside a tenant
                   that sends without pause, upload: a full through the gateway, scaling: two workers for one,
-                  scrub: beside the plain reading of the same objects)
+                  scrub: beside the plain reading of the same objects, mount: a disk over NBD, beside nbdkit)
   --skip PART,…   all of the usual parts but these
   --with-s3       also count requests on S3, and scaling, and synth there; starts a Ceph RGW that keeps everything in memory
   --profile       also take CPU profiles of a full backup and a restore

@@ -2,11 +2,11 @@ import { formatBytes } from '@strata/workers/cli/output/bytes.ts'
 import { tableLines, type Column } from '@strata/workers/cli/output/table.ts'
 import { stepTitles } from './contestants/contestant.ts'
 import type { ProfileSummary } from './parts/profile.ts'
-import type { BenchResults, MemoryResult, RequestsResult, ScrubResult, SpeedResult } from './results.ts'
+import type { BenchResults, MemoryResult, MountResult, RequestsResult, ScrubResult, SpeedResult } from './results.ts'
 import { right, type Section } from './section.ts'
 import { chainSections } from './chain-report.ts'
 import { serviceSections } from './service-report.ts'
-import { median } from './statistics.ts'
+import { median, percentile } from './statistics.ts'
 
 const bytesPerMegabyte = 1e6
 const GiB = 1024 ** 3
@@ -35,6 +35,7 @@ function sections(results: BenchResults): Section[] {
     ...chainSections(results),
     ...serviceSections(results),
     ...(results.scrub === null ? [] : [scrubSection(results.scrub)]),
+    ...(results.mount === null ? [] : [mountSection(results.mount)]),
   ]
     .concat(results.profile.map(profileSection), targetsSection(results))
     .filter(({ rows }) => rows.length > 0)
@@ -57,6 +58,23 @@ function speedSection({ speed, image, runs }: BenchResults): Section {
       'MB/s counts data without holes. “others’ CPU s” is what other programs of the machine took meanwhile.',
       ...slower,
     ],
+  }
+}
+
+function mountSection({ strataSeconds, nbdkitSeconds, randomReadMs, points, ...open }: MountResult): Section {
+  const seconds = (values: readonly number[]): string => `${median(values).toFixed(2)} s`
+  return {
+    title: 'A disk over NBD',
+    columns: [{ title: '' }, ...right('time')],
+    rows: [
+      ['nbdcopy from nbdkit, raw image', seconds(nbdkitSeconds)],
+      ['nbdcopy from strata mount', seconds(strataSeconds)],
+      ['4 KiB anywhere, median', `${median(randomReadMs).toFixed(2)} ms`],
+      ['4 KiB anywhere, 95 of 100', `${percentile(randomReadMs, 0.95).toFixed(2)} ms`],
+      ['first byte of point 1, program included', seconds(open.firstOpenSeconds)],
+      [`first byte of point ${String(points)}`, seconds(open.lastOpenSeconds)],
+    ],
+    notes: ['Nothing of image and store was in the cache of the system.'],
   }
 }
 

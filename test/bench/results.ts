@@ -26,6 +26,7 @@ export interface BenchResults {
   readonly synth: readonly SynthResult[]
   readonly manyPoints: readonly ManyPointsResult[]
   readonly scrub: ScrubResult | null
+  readonly mount: MountResult | null
   /** Parts that could not be measured, and why. */
   readonly failures: readonly string[]
   readonly targets: readonly Target[]
@@ -154,6 +155,18 @@ export interface Target {
   readonly wanted: string
   readonly measured: string
   readonly met: boolean
+}
+
+/** A disk of a point over NBD, and the raw image by nbdkit. */
+export interface MountResult {
+  readonly strataSeconds: readonly number[]
+  readonly nbdkitSeconds: readonly number[]
+  /** Of 4 KiB, where no block is cached. */
+  readonly randomReadMs: readonly number[]
+  /** In the chain of which the first and the last point were opened. */
+  readonly points: number
+  readonly firstOpenSeconds: readonly number[]
+  readonly lastOpenSeconds: readonly number[]
 }
 
 /** The same objects read plainly and scrubbed, in turns. */

@@ -23,6 +23,7 @@ function measured(parts: Partial<BenchResults>): Omit<BenchResults, 'targets'> {
     synth: [],
     manyPoints: [],
     scrub: null,
+    mount: null,
     failures: [],
     ...parts,
   }

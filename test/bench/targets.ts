@@ -2,6 +2,7 @@ import type { Step } from './contestants/contestant.ts'
 import type {
   BenchResults,
   MemoryResult,
+  MountResult,
   ScrubResult,
   SpeedResult,
   SynthResult,
@@ -31,6 +32,10 @@ const synthDeadShare = 0.01
 const synthTimesMin = 5
 const synthWorkerShareMax = 0.1
 const scrubShareMin = 0.7
+const mountShareMin = 0.6
+const randomReadMsMax = 10
+/** How much longer the last point of a long chain may take to open than the first one. */
+const lastOpenTimesMax = 1.25
 
 /** Every target whose figures were measured. */
 export function judge(results: Measured): Target[] {
@@ -47,6 +52,7 @@ export function judge(results: Measured): Target[] {
     ...(results.uneven === null ? [] : [besideTarget(results.uneven)]),
     ...results.synth.filter(({ deadShare }) => deadShare === synthDeadShare).flatMap(synthTargets),
     ...(results.scrub === null ? [] : [scrubTarget(results.scrub)]),
+    ...(results.mount === null ? [] : mountTargets(results.mount)),
   ]
 }
 
@@ -65,6 +71,32 @@ function synthTargets({ store, fullSeconds, seconds, serverSideBytes, workerByte
       wanted: `≤ ${(100 * synthWorkerShareMax).toFixed(0)} %`,
       measured: `${(100 * share).toFixed(2)} %`,
       met: share <= synthWorkerShareMax,
+    },
+  ]
+}
+
+function mountTargets({ strataSeconds, nbdkitSeconds, randomReadMs, ...open }: MountResult): Target[] {
+  const share = median(nbdkitSeconds) / median(strataSeconds)
+  const randomMs = median(randomReadMs)
+  const times = median(open.lastOpenSeconds) / median(open.firstOpenSeconds)
+  return [
+    {
+      title: 'a disk read over NBD, compared with nbdkit on the raw image',
+      wanted: `≥ ${mountShareMin.toFixed(2)}×`,
+      measured: `${share.toFixed(2)}×`,
+      met: share >= mountShareMin,
+    },
+    {
+      title: '4 KiB anywhere on it, nothing cached',
+      wanted: `≤ ${String(randomReadMsMax)} ms`,
+      measured: `${randomMs.toFixed(1)} ms`,
+      met: randomMs <= randomReadMsMax,
+    },
+    {
+      title: `opening point ${String(open.points)} of a chain, compared with the first`,
+      wanted: `≤ ${lastOpenTimesMax.toFixed(2)}×`,
+      measured: `${times.toFixed(2)}×`,
+      met: times <= lastOpenTimesMax,
     },
   ]
 }

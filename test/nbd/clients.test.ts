@@ -133,6 +133,70 @@ describeWith(redisRequirement, 'with a backup', () => {
       }
     })
 
+    test('what clients write is read by all of them, and thrown away or gone on with; the point stays as it is', async () => {
+      const socket = directory.file('writable.sock')
+      const overlay = directory.file('overlay')
+      const write = async (uri: string): Promise<Buffer> => {
+        const changed = Buffer.from(disk)
+        const commands = [
+          ['write', '-P', '0x11', String(10 * MiB + 512), '70000'],
+          ['write', '-f', '-P', '0x22', String(100 * MiB), '1M'],
+          ['write', '-z', '0', '1M'],
+          ['write', '-z', '-u', String(2 * MiB), '64k'],
+          ['discard', String(20 * MiB), '1M'],
+          ['write', '-P', '0x33', String(diskBytes - 512), '512'],
+          ['flush'],
+        ].flatMap((words) => ['-c', words.join(' ')])
+        await nbd('qemu-io', '-f', 'raw', ...commands, uri)
+        changed.fill(0x11, 10 * MiB + 512, 10 * MiB + 70_512)
+        changed.fill(0x22, 100 * MiB, 101 * MiB)
+        for (const [at, length] of [
+          [0, MiB],
+          [2 * MiB, 65_536],
+          [20 * MiB, MiB],
+        ] as const) {
+          changed.fill(0, at, at + length)
+        }
+        return changed.fill(0x33, diskBytes - 512)
+      }
+      const copyHolds = async (uri: string, content: Buffer, name: string): Promise<void> => {
+        await nbd('nbdcopy', '--connections=4', uri, directory.file(name))
+        assert.ok(await fileHolds(directory.file(name), content), name)
+      }
+      {
+        await using mounted = await Mounted.start(['latest:machine', '--socket', socket, '--overlay', overlay], env)
+        const changed = await write(mounted.answer.uri)
+        await copyHolds(mounted.answer.uri, changed, 'changed.img')
+        const flags = JSON.parse(await nbd('nbdinfo', '--json', mounted.answer.uri)) as {
+          exports: Record<string, unknown>[]
+        }
+        const [found = {}] = flags.exports
+        const members = ['is_read_only', 'can_flush', 'can_fua', 'can_trim', 'can_zero', 'can_multi_conn']
+        assert.deepEqual(
+          members.map((member) => found[member]),
+          [false, true, true, true, true, true],
+        )
+        await assert.rejects(
+          Mounted.start(['latest:machine', '--port', '0', '--overlay', overlay], env),
+          /E_OVERLAY_IN_USE/,
+        )
+      }
+      {
+        await using again = await Mounted.start(['latest:machine', '--socket', socket, '--overlay', overlay], env)
+        await copyHolds(again.answer.uri, await write(again.answer.uri), 'again.img')
+      }
+      {
+        await using mounted = await Mounted.start(['latest:machine', '--socket', socket, '--writable'], env)
+        await copyHolds(mounted.answer.uri, disk, 'fresh.img')
+        await copyHolds(mounted.answer.uri, await write(mounted.answer.uri), 'thrown-away.img')
+        assert.equal((await readdir(directory.file('state/overlays'))).length, 1)
+      }
+      assert.deepEqual(await readdir(directory.file('state/overlays')), [])
+      await using plain = await Mounted.start(['latest:machine', '--socket', socket], env)
+      await copyHolds(plain.answer.uri, disk, 'plain.img')
+      await assert.rejects(nbd('qemu-io', '-f', 'raw', '-c', 'write 0 512', plain.answer.uri), ToolError)
+    })
+
     test('what cannot be is refused: two places, none, a port that is none, a disk that is not there', async () => {
       const refused = async (code: string, ...args: string[]): Promise<void> => {
         await assert.rejects(

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import fc from 'fast-check'
+import { systemClock } from '@strata/shared/clock.ts'
 import { StrataError } from '@strata/shared/errors.ts'
 import { blockBytesMin, pageEntriesMax } from '@strata/shared/limits.ts'
 import { readPoint, type Point } from '@strata/shared/repository/points.ts'
@@ -9,15 +10,20 @@ import type { ObjectStore } from '@strata/shared/store/object-store.ts'
 import { storeWith } from '@strata/shared/testing/store-with.ts'
 import type { DiskImage, ImageRead } from '@strata/workers/deliver/image/disk-image.ts'
 import { openImage } from '@strata/workers/deliver/image/open-image.ts'
+import { NbdServer } from '@strata/workers/deliver/nbd/nbd-server.ts'
 import type { Damage } from '@strata/workers/read/damage.ts'
 import { ReadPool } from '@strata/workers/read/read-pool.ts'
 import { makeMachine, type Machine } from '../chains/machine.ts'
+import { diskOf, makePoint, makeRepository, seededRandom } from '../fixtures/make-point.ts'
 import { flipByte, storedPoint } from '../fixtures/stored-places.ts'
+import { temporaryDirectory } from '../fixtures/temporary.ts'
+import { RawClient } from './raw-client.ts'
 
 /** Disks of points, read anywhere: real records, and whatever can be damaged or lost. */
 const pool = new ReadPool()
 after(() => pool[Symbol.asyncDispose]())
 const blockBytes = blockBytesMin
+const MiB = 2 ** 20
 
 interface Opening {
   readonly store?: ObjectStore
@@ -176,4 +182,48 @@ test('a store that fails for a while fails the reads of that while, and no other
   }
   isAway = false
   assert.ok(joined(await image.read(0, 3 * blockBytes)).equals(data.subarray(0, 3 * blockBytes)))
+})
+
+test('clients that do not take their answers keep nobody from reading', async () => {
+  const owner = await makeRepository({ seed: 'slow clients' })
+  const bytes = Buffer.from(seededRandom('a full disk')(40 * MiB))
+  const point = await makePoint(owner, { disks: [diskOf('disk', bytes, 4 * blockBytes)] })
+  const { repository, privateKey } = owner
+  const { image } = await openImage({
+    repository,
+    privateKey,
+    point,
+    pool,
+    onDamage: ({ message }) => assert.fail(message),
+  })
+  await using directory = await temporaryDirectory()
+  const socketPath = directory.file('nbd.sock')
+  const exports = [{ name: 'disk', description: '', image }]
+  const onError = ({ message }: StrataError): void => assert.fail(message)
+  const server = await NbdServer.start({ exports, tls: undefined, place: { socketPath }, clock: systemClock, onError })
+  try {
+    const slow = await Promise.all([1, 2, 3, 4, 5].map(() => RawClient.ready(socketPath)))
+    for (const client of slow) {
+      for (let at = 0; at < 200; at += 1) client.request(0, BigInt((at % 40) * MiB), MiB)
+    }
+    await systemClock.sleep(500)
+    await using quick = await RawClient.ready(socketPath)
+    for (let at = 0; at < 40; at += 1) {
+      quick.request(0, BigInt(at * MiB), MiB)
+      const reply = await quick.simpleReply(MiB)
+      assert.ok(reply?.data.equals(bytes.subarray(at * MiB, (at + 1) * MiB)))
+    }
+    quick.request(0, 0n, 32 * MiB)
+    assert.ok((await quick.simpleReply(32 * MiB))?.data.equals(bytes.subarray(0, 32 * MiB)))
+    // They come back to it, and have missed nothing.
+    for (const client of slow) {
+      for (let at = 0; at < 200; at += 1) {
+        const reply = await client.simpleReply(MiB)
+        assert.equal(reply?.data.length, MiB)
+      }
+      await client[Symbol.asyncDispose]()
+    }
+  } finally {
+    await server.close()
+  }
 })

@@ -38,6 +38,7 @@ const image: DiskImage = {
     given += 1
     return {
       parts,
+      heldBytes: length,
       release: () => {
         released += 1
       },

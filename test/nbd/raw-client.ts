@@ -8,6 +8,7 @@ import { connect, type Socket } from 'node:net'
 export class RawClient implements AsyncDisposable {
   readonly #socket: Socket
   #ended = false
+  #sizeBytes = 0
   #wake: () => void = () => undefined
 
   private constructor(socket: Socket) {
@@ -54,6 +55,7 @@ export class RawClient implements AsyncDisposable {
       )
     }
     const replies = await client.option(7, Buffer.concat([u32(0), u16(0)]))
+    client.#sizeBytes = Number(replies[0]?.data.readBigUInt64BE(2))
     assert.deepEqual(
       replies.map(({ type }) => type),
       [3, 1],
@@ -117,6 +119,22 @@ export class RawClient implements AsyncDisposable {
       chunks.push({ type: head.readUInt16BE(6), payload: (await this.read(head.readUInt32BE(16))) ?? assert.fail() })
       if ((head.readUInt16BE(4) & 1) === 1) return chunks
     }
+  }
+
+  /** What is no hole of the disk, once the context was agreed on. */
+  async dataStretches(): Promise<{ offset: number; length: number }[]> {
+    const stretches: { offset: number; length: number }[] = []
+    for (let offset = 0; offset < this.#sizeBytes;) {
+      this.request(7, BigInt(offset), Math.min(2 ** 31, this.#sizeBytes - offset))
+      const [chunk] = (await this.chunks()) ?? []
+      assert.ok(chunk?.type === 5)
+      for (let at = 4; at < chunk.payload.length; at += 8) {
+        const length = chunk.payload.readUInt32BE(at)
+        if (chunk.payload.readUInt32BE(at + 4) === 0) stretches.push({ offset, length })
+        offset += length
+      }
+    }
+    return stretches
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

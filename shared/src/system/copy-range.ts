@@ -1,4 +1,5 @@
 import { koffi } from './libc.ts'
+import { systemError } from './system-error.ts'
 
 let copy: ReturnType<ReturnType<ReturnType<typeof koffi>['load']>['func']> | undefined
 
@@ -24,9 +25,4 @@ export async function copyRange(from: number, offset: number, to: number, length
     else reject(systemError('copy_file_range', koffi().errno()))
   })
   return await promise
-}
-
-function systemError(call: string, number: number): Error {
-  const code = Object.entries(koffi().os.errno).find(([, known]) => known === number)?.[0]
-  return Object.assign(new Error(`${call}: ${code ?? String(number)}`), { code: code ?? `errno ${String(number)}` })
 }

@@ -134,15 +134,20 @@ ${exitCodeHelp}`
 
 export const mountHelp = `${pointHelp} :DISK is needed where a point has several disks.
 
-Serves the disk over NBD (network block device), read-only, until Ctrl-C.
-Blocks are fetched as they are asked for, checked, and kept in memory for a
-while; nothing is written anywhere. The export's name is the point's id, and
+Serves the disk over NBD (network block device) until Ctrl-C. Blocks are fetched
+as they are asked for, checked, and kept in memory for a while. Without
+--writable or --overlay it is read-only, and nothing is written anywhere. The export's name is the point's id, and
 it is the default export as well. It says which parts are zeros, so copies stay
 sparse. While it runs no prune takes the point away. Needs a secret that opens
 the tenant, as a restore does.
 
 A block that is damaged is an error of the request that wants it, and is told
 here; the others can be read.
+
+With --writable clients may write: what they write lies in an overlay beside the
+point, which stays as it is, and is thrown away at the end. With --overlay it is
+kept in a directory of yours, and the next mount of the same disk with the same
+directory goes on with it. An overlay has plain bytes of the disk.
 
 With a socket only this user of this machine gets in. With a port everybody who
 reaches it does: it is 127.0.0.1 unless --host says otherwise. With --tls-cert
@@ -154,6 +159,7 @@ Examples:
   nbdfuse /mnt/web-1/disk.img 'nbd+unix:///?socket=/run/web-1.sock'
   nbdcopy 'nbd+unix:///?socket=/run/web-1.sock' web-1.img
   qemu-img convert -O qcow2 'nbd+unix:///?socket=/run/web-1.sock' web-1.qcow2
+  strata mount latest:web-1 --socket /run/web-1.sock --overlay /srv/try
   strata mount 3f9a1c0b77de:data --port 10809 --host 0.0.0.0 \\
     --tls-cert cert.pem --tls-key key.pem
 ${environmentHelp}

@@ -222,6 +222,8 @@ function addMount(program: Command, run: Run): void {
     .option('--socket <path>', 'a socket in the file system, for this user of this machine')
     .option('--port <number>', 'a TCP port; 0: any free one')
     .option('--host <address>', 'with --port: where to listen', '127.0.0.1')
+    .option('--writable', 'take what clients write, beside the point, and throw it away at the end')
+    .option('--overlay <directory>', 'keep what they write there, and go on with it next time')
     .option('--tls-cert <path>', 'certificate of the server, PEM: nobody is served without TLS then')
     .option('--tls-key <path>', 'its private key, PEM')
     .option('--tls-client-ca <path>', 'serve only clients with a certificate of these authorities, PEM')

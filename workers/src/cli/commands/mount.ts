@@ -1,13 +1,18 @@
-import { resolve } from 'node:path'
+import { rm } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
 import type { TlsOptions as NodeTlsOptions } from 'node:tls'
 import { StrataError } from '@strata/shared/errors.ts'
+import { overlayUnitBytes } from '@strata/shared/limits.ts'
 import { findPoint } from '@strata/shared/repository/find-point.ts'
 import { pointId, type Point } from '@strata/shared/repository/points.ts'
 import { withPin } from '@strata/shared/repository/retention/pins.ts'
 import type { ThawSpeed } from '@strata/shared/store/archive/archive-access.ts'
 import { createStoreMetrics } from '@strata/shared/store/decorators/metrics.ts'
 import type { ObjectStore } from '@strata/shared/store/object-store.ts'
+import { isWritable, type DiskImage } from '../../deliver/image/disk-image.ts'
 import { openImage } from '../../deliver/image/open-image.ts'
+import { OverlayFiles } from '../../deliver/image/overlay/overlay-files.ts'
+import { OverlayImage } from '../../deliver/image/overlay/overlay-image.ts'
 import { NbdServer, type NbdPlace } from '../../deliver/nbd/nbd-server.ts'
 import { ReadPool } from '../../read/read-pool.ts'
 import { readAuthorities, readTls } from '../../tls-files.ts'
@@ -28,6 +33,8 @@ export interface MountOptions extends TlsOptions {
   readonly port?: string
   readonly host: string
   readonly tlsClientCa?: string
+  readonly writable?: boolean
+  readonly overlay?: string
   readonly thaw?: ThawSpeed
   readonly tenant?: string
 }
@@ -75,9 +82,51 @@ async function serveFrom(
       pool,
       onDamage: () => undefined,
     })
-    await serve(context, { point, disk, place, tls, image })
+    if (options.writable !== true && options.overlay === undefined) {
+      await serve(context, { point, disk, place, tls, image })
+      return
+    }
+    const overlay = await openOverlay(context, options.overlay, { point, disk, image })
+    try {
+      await serve(context, { point, disk, place, tls, image: new OverlayImage(image, overlay.files) })
+    } finally {
+      await overlay.end()
+    }
   })
 }
+
+interface Overlay {
+  readonly files: OverlayFiles
+  /** What it has stays, or goes. */
+  readonly end: () => Promise<void>
+}
+
+/** In the directory that was given, to be gone on with; or in one of the state directory, to be thrown away. */
+async function openOverlay(
+  { settings, workingDirectory, random }: Context,
+  given: string | undefined,
+  { point, disk, image }: { readonly point: Point; readonly disk: string; readonly image: DiskImage },
+): Promise<Overlay> {
+  const name = Buffer.from(random(overlayNameBytes)).toString('hex')
+  const directory =
+    given === undefined ? join(settings.stateDirectory, 'overlays', name) : resolve(workingDirectory, given)
+  const files = await OverlayFiles.open(directory, {
+    strata: 'overlay',
+    version: 1,
+    point: pointId(point),
+    disk,
+    sizeBytes: image.sizeBytes,
+    unitBytes: overlayUnitBytes,
+  })
+  const end = async (): Promise<void> => {
+    if (given !== undefined) await files.flush()
+    await files.close()
+    if (given === undefined) await rm(directory, { recursive: true })
+  }
+  return { files, end }
+}
+
+const overlayNameBytes = 8
 
 async function serve(
   { clock, reporter, signal }: Context,
@@ -90,7 +139,7 @@ async function serve(
   }: Omit<Mount, 'reference' | 'options'> & {
     readonly point: Point
     readonly disk: string
-    readonly image: Awaited<ReturnType<typeof openImage>>['image']
+    readonly image: DiskImage
   },
 ): Promise<void> {
   const { setName, createdAt } = point.manifest
@@ -110,12 +159,20 @@ async function serve(
   try {
     const { uri } = server
     reporter.result(
-      { point: pointId(point), disk, sizeBytes: image.sizeBytes, uri, export: pointId(point), pid: process.pid },
+      {
+        point: pointId(point),
+        disk,
+        sizeBytes: image.sizeBytes,
+        uri,
+        export: pointId(point),
+        writable: isWritable(image),
+        pid: process.pid,
+      },
       [
         ...factLines([
           ['point', pointId(point)],
           ['disk', disk],
-          ['size', formatBytes(image.sizeBytes)],
+          ['size', `${formatBytes(image.sizeBytes)}, ${isWritable(image) ? 'writable' : 'read-only'}`],
           ['at', uri],
         ]),
         '',

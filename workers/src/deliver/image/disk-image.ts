@@ -9,9 +9,25 @@ export interface DiskImage {
   extents(offset: number, length: number, countMax: number): Promise<Extent[]>
 }
 
+/** A disk that can be changed. What was written is read from then on, by everybody. */
+export interface WritableImage extends DiskImage {
+  /** The range lies on the disk and has at least one byte. */
+  write(offset: number, bytes: Uint8Array): Promise<void>
+  /** The range reads as zeros then, and takes no space where that can be. */
+  zero(offset: number, length: number): Promise<void>
+  /** When it resolves, what was written before survives a crash. */
+  flush(): Promise<void>
+}
+
+export function isWritable(image: DiskImage): image is WritableImage {
+  return 'write' in image
+}
+
 /** Parts in order, which together have the length that was asked for. */
 export interface ImageRead {
   readonly parts: readonly ImagePart[]
+  /** Memory that others cannot have until then. */
+  readonly heldBytes: number
   /** Gives the memory of the parts back. To be called once, when nobody reads them any more. */
   release(): void
 }
@@ -22,6 +38,17 @@ export interface Extent {
   readonly lengthBytes: number
   /** Zeros, of which nothing is stored. */
   readonly isZero: boolean
+}
+
+/** A part of what was read; all parts together have `to` bytes at least. */
+export function* cutParts(parts: readonly ImagePart[], from: number, to: number): Generator<ImagePart> {
+  let at = 0
+  for (const part of parts) {
+    const length = 'bytes' in part ? part.bytes.length : part.zeroBytes
+    const [start, end] = [Math.max(from - at, 0), Math.min(to - at, length)]
+    if (start < end) yield 'bytes' in part ? { bytes: part.bytes.subarray(start, end) } : { zeroBytes: end - start }
+    at += length
+  }
 }
 
 /** Adds an extent to a list in which neighbours differ. */

@@ -97,7 +97,7 @@ export class PointImage implements DiskImage {
           await filling
         }),
       )
-      return { parts: [...this.#parts(slots, from, offset, length)], release }
+      return { parts: [...this.#parts(slots, from, offset, length)], heldBytes: budgetBytes, release }
     } catch (error) {
       release()
       throw error

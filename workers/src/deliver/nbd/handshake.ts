@@ -128,7 +128,7 @@ class Handshake {
   async #exportName(data: Buffer): Promise<Outcome> {
     const found = this.#find(data.toString())
     if (found === undefined) return 'over'
-    const flags = flagsOf(this.#isStructured)
+    const flags = flagsOf(found, this.#isStructured)
     const isHeard = await this.#stream.write(encodeExportName(found.image.sizeBytes, flags, this.#noZeroes))
     return isHeard ? this.#agreement(found) : 'over'
   }
@@ -153,7 +153,7 @@ class Handshake {
     if (found === undefined) return await this.#reply(option, optionReplies.unknown)
     const { name, description, image } = found
     const infos = [
-      encodeInfoExport(image.sizeBytes, flagsOf(this.#isStructured)),
+      encodeInfoExport(image.sizeBytes, flagsOf(found, this.#isStructured)),
       ...(request.infos.includes(infoTypes.name) ? [encodeInfoText(infoTypes.name, name)] : []),
       ...(request.infos.includes(infoTypes.description) ? [encodeInfoText(infoTypes.description, description)] : []),
       ...(request.infos.includes(infoTypes.blockSize) ? [encodeInfoBlockSize(blockSizesOf(found))] : []),

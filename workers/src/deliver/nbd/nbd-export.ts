@@ -1,5 +1,5 @@
 import { blockBytesMin, nbdRequestBytesMax } from '@strata/shared/limits.ts'
-import type { DiskImage } from '../image/disk-image.ts'
+import { isWritable, type DiskImage } from '../image/disk-image.ts'
 import { transmissionFlags, type BlockSizes } from './protocol.ts'
 
 /** A disk that clients may open. */
@@ -14,8 +14,12 @@ export function blockSizesOf({ image }: NbdExport): BlockSizes {
   return { minimum: 1, preferred: Math.min(image.blockBytes, blockBytesMin), maximum: nbdRequestBytesMax }
 }
 
-/** Nothing changes, so it does not matter which of several connections is asked. */
-export function flagsOf(isStructured: boolean): number {
-  const { hasFlags, readOnly, canMultiConn, sendDf } = transmissionFlags
-  return hasFlags | readOnly | canMultiConn | (isStructured ? sendDf : 0)
+/**
+ * It does not matter which of several connections is asked: nothing changes, or what one has written is read by all, and a flush
+ * is of everything.
+ */
+export function flagsOf({ image }: NbdExport, isStructured: boolean): number {
+  const { hasFlags, readOnly, canMultiConn, sendDf, sendFlush, sendFua, sendTrim, sendWriteZeroes } = transmissionFlags
+  const changes = isWritable(image) ? sendFlush | sendFua | sendTrim | sendWriteZeroes : readOnly
+  return hasFlags | canMultiConn | changes | (isStructured ? sendDf : 0)
 }

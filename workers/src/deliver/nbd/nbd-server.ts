@@ -2,8 +2,9 @@ import { createServer, type AddressInfo, type Server, type Socket } from 'node:n
 import { rm } from 'node:fs/promises'
 import type { Clock } from '@strata/shared/clock.ts'
 import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
-import { nbdConnectionsMax, nbdHandshakeMsMax } from '@strata/shared/limits.ts'
+import { nbdConnectionsMax, nbdHandshakeMsMax, nbdHeldBytesMax } from '@strata/shared/limits.ts'
 import { agree, type NbdOffer } from './handshake.ts'
+import { HeldMemory } from './held-memory.ts'
 import { NbdStream } from './nbd-stream.ts'
 import { answerRequests } from './transmission.ts'
 
@@ -24,6 +25,7 @@ export class NbdServer {
   readonly #options: NbdServerOptions
   readonly #server: Server
   readonly #streams = new Map<NbdStream, Promise<void>>()
+  readonly #held = new HeldMemory(nbdHeldBytesMax)
 
   private constructor(options: NbdServerOptions) {
     this.#options = options
@@ -110,7 +112,7 @@ export class NbdServer {
       stream.end()
       return
     }
-    await answerRequests(stream, agreement, onError)
+    await answerRequests({ stream, agreement, held: this.#held, onError })
     stream.end()
   }
 }

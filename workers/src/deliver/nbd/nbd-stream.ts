@@ -17,11 +17,6 @@ export class NbdStream {
     return this.#socket instanceof TLSSocket
   }
 
-  /** Bytes that were written and not taken by the system yet. */
-  get unsentBytes(): number {
-    return this.#socket.writableLength
-  }
-
   /** Exactly so many bytes; undefined: the other side, or the connection, has come to its end. */
   async read(length: number): Promise<Buffer | undefined> {
     if (length === 0) return Buffer.alloc(0)

@@ -251,7 +251,7 @@ export function encodeSimpleReply(cookie: bigint, error: NbdError | 0): Uint8Arr
   return bytes
 }
 
-const chunkTypes = { offsetData: 1, offsetHole: 2, blockStatus: 5, error: 0x8001 } as const
+const chunkTypes = { none: 0, offsetData: 1, offsetHole: 2, blockStatus: 5, error: 0x8001 } as const
 const chunkDone = 1
 const chunkHeaderBytes = 20
 
@@ -307,4 +307,9 @@ export function encodeErrorChunk(cookie: bigint, error: NbdError, message: strin
   bytes.writeUInt16BE(text.length, 4)
   bytes.set(text, 6)
   return encodeChunk(cookie, chunkTypes.error, true, bytes)
+}
+
+/** Where there is nothing to tell but that it is done. */
+export function encodeDoneChunk(cookie: bigint): Uint8Array {
+  return encodeChunk(cookie, chunkTypes.none, true, new Uint8Array(0))
 }
