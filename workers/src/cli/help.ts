@@ -136,10 +136,11 @@ export const mountHelp = `${pointHelp} :DISK is needed where a point has several
 
 Serves the disk over NBD (network block device) until Ctrl-C. Blocks are fetched
 as they are asked for, checked, and kept in memory for a while. Without
---writable or --overlay it is read-only, and nothing is written anywhere. The export's name is the point's id, and
-it is the default export as well. It says which parts are zeros, so copies stay
-sparse. While it runs no prune takes the point away. Needs a secret that opens
-the tenant, as a restore does.
+--writable or --overlay it is read-only, and nothing is written anywhere.
+
+The export's name is the point's id, and it is the default export as well. It
+says which parts are zeros, so copies stay sparse. While it runs no prune takes
+the point away. Needs a secret that opens the tenant, as a restore does.
 
 A block that is damaged is an error of the request that wants it, and is told
 here; the others can be read.
