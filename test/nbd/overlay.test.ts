@@ -1,17 +1,21 @@
 import assert from 'node:assert/strict'
-import { readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import fc from 'fast-check'
+import { systemClock } from '@strata/shared/clock.ts'
 import { overlayUnitBytes } from '@strata/shared/limits.ts'
 import type { DiskImage, ImageRead, WritableImage } from '@strata/workers/deliver/image/disk-image.ts'
 import { openImage } from '@strata/workers/deliver/image/open-image.ts'
-import { OverlayFiles } from '@strata/workers/deliver/image/overlay/overlay-files.ts'
+import { OverlayFiles, removeDeadOverlays } from '@strata/workers/deliver/image/overlay/overlay-files.ts'
 import { OverlayImage } from '@strata/workers/deliver/image/overlay/overlay-image.ts'
 import { UnitSet } from '@strata/workers/deliver/image/overlay/unit-set.ts'
+import { NbdServer } from '@strata/workers/deliver/nbd/nbd-server.ts'
 import { ReadPool } from '@strata/workers/read/read-pool.ts'
 import { makeMachine } from '../chains/machine.ts'
+import { seededRandom } from '../fixtures/make-point.ts'
 import { temporaryDirectory, type TemporaryDirectory } from '../fixtures/temporary.ts'
+import { RawClient } from './raw-client.ts'
 
 /** What is written to a mounted disk, beside a point that stays as it is. */
 const pool = new ReadPool()
@@ -153,7 +157,7 @@ test('an overlay is of one disk of one point, and of one mount at a time', async
   await assert.rejects(open(place), { code: 'E_OVERLAY_FOREIGN' })
   await rm(join(place, 'overlay.json'))
   await assert.rejects(open(place), { code: 'E_OVERLAY_FOREIGN', message: /not empty/ })
-  await assert.rejects(OverlayFiles.open(directory.file('overlay/data'), description), { code: 'E_TARGET_EXISTS' })
+  await assert.rejects(OverlayFiles.open(directory.file('overlay/data'), description), { code: 'E_OVERLAY_FOREIGN' })
   await modesAreOwn(directory)
 })
 
@@ -191,4 +195,66 @@ test('property: a set of units has what was added, in runs, and is the same when
       }
     }),
   )
+})
+
+test('overlays to be thrown away whose mounts have died are removed, and none that is in use', async () => {
+  await using directory = await temporaryDirectory()
+  await removeDeadOverlays(directory.file('nothing'))
+  const dead = await open(directory.file('dead'))
+  await dead.files.close()
+  const living = await open(directory.file('living'))
+  await mkdir(directory.file('just-made'))
+  await removeDeadOverlays(directory.path)
+  assert.deepEqual((await readdir(directory.path)).sort(), ['just-made', 'living'])
+  await living.files.close()
+})
+
+test('the largest write comes whole, and is durable with the flag that asks for it', async () => {
+  await using directory = await temporaryDirectory()
+  const size = 40 * 2 ** 20
+  const files = await OverlayFiles.open(directory.file('overlay'), { ...description, sizeBytes: size })
+  const zeros: DiskImage = {
+    sizeBytes: size,
+    blockBytes: 65_536,
+    read: async (_, length) =>
+      await Promise.resolve({ parts: [{ zeroBytes: length }], heldBytes: 0, release: () => undefined }),
+    extents: async (_, length) => await Promise.resolve([{ lengthBytes: length, isZero: true }]),
+  }
+  const socketPath = directory.file('nbd.sock')
+  const exports = [{ name: 'disk', description: '', image: new OverlayImage(zeros, files) }]
+  const onError = ({ message }: Error): void => assert.fail(message)
+  const server = await NbdServer.start({ exports, tls: undefined, place: { socketPath }, clock: systemClock, onError })
+  try {
+    await using client = await RawClient.ready(socketPath, { structured: true })
+    const bytes = Buffer.from(seededRandom('the largest write')(32 * 2 ** 20))
+    client.request(1, 12_345n, bytes.length, { flags: 1 })
+    client.send(bytes)
+    assert.deepEqual(
+      (await client.chunks())?.map(({ type }) => type),
+      [0],
+    )
+    client.request(0, 12_345n, bytes.length, { flags: 4 })
+    assert.ok((await client.chunks())?.[0]?.payload.subarray(8).equals(bytes))
+    for (const [command, flags, offset, length, error] of [
+      [1, 0, size - 1, 2, 28],
+      [6, 0, size, 1, 28],
+      [4, 2, 0, 1, 22],
+      [3, 1, 0, 0, 22],
+    ] as const) {
+      client.request(command, BigInt(offset), length, { flags })
+      if (command === 1) client.send(Buffer.alloc(length))
+      const [chunk] = (await client.chunks()) ?? []
+      assert.deepEqual([chunk?.type, chunk?.payload.readUInt32BE(0)], [0x8001, error])
+    }
+    client.request(6, 20_000n, 100_000, { flags: 2 })
+    assert.deepEqual(
+      (await client.chunks())?.map(({ type }) => type),
+      [0],
+    )
+    client.request(0, 20_000n, 100_000, { flags: 4 })
+    assert.ok((await client.chunks())?.[0]?.payload.subarray(8).every((byte) => byte === 0))
+  } finally {
+    await server.close()
+    await files.close()
+  }
 })

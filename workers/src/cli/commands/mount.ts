@@ -11,7 +11,7 @@ import { createStoreMetrics } from '@strata/shared/store/decorators/metrics.ts'
 import type { ObjectStore } from '@strata/shared/store/object-store.ts'
 import { isWritable, type DiskImage } from '../../deliver/image/disk-image.ts'
 import { openImage } from '../../deliver/image/open-image.ts'
-import { OverlayFiles } from '../../deliver/image/overlay/overlay-files.ts'
+import { OverlayFiles, removeDeadOverlays } from '../../deliver/image/overlay/overlay-files.ts'
 import { OverlayImage } from '../../deliver/image/overlay/overlay-image.ts'
 import { NbdServer, type NbdPlace } from '../../deliver/nbd/nbd-server.ts'
 import { ReadPool } from '../../read/read-pool.ts'
@@ -108,8 +108,10 @@ async function openOverlay(
   { point, disk, image }: { readonly point: Point; readonly disk: string; readonly image: DiskImage },
 ): Promise<Overlay> {
   const name = Buffer.from(random(overlayNameBytes)).toString('hex')
-  const directory =
-    given === undefined ? join(settings.stateDirectory, 'overlays', name) : resolve(workingDirectory, given)
+  const thrownAway = join(settings.stateDirectory, 'overlays')
+  // What killed mounts have left.
+  if (given === undefined) await removeDeadOverlays(thrownAway)
+  const directory = given === undefined ? join(thrownAway, name) : resolve(workingDirectory, given)
   const files = await OverlayFiles.open(directory, {
     strata: 'overlay',
     version: 1,

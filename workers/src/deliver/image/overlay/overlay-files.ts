@@ -1,8 +1,8 @@
 import { constants } from 'node:fs'
-import { mkdir, open, readdir, type FileHandle } from 'node:fs/promises'
+import { mkdir, open, readdir, rm, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as v from 'valibot'
-import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
+import { invariant, StrataError, systemErrorCode } from '@strata/shared/errors.ts'
 import { overlayZeroBytes } from '@strata/shared/limits.ts'
 import { syncDirectory } from '@strata/shared/store/directory-files.ts'
 import { lockFile, type FileLock } from '@strata/shared/system/file-lock.ts'
@@ -24,6 +24,8 @@ const descriptionSchema = v.strictObject({
 })
 export type OverlayDescription = v.InferOutput<typeof descriptionSchema>
 
+const lockName = 'lock'
+
 export class OverlayFiles {
   readonly units: UnitSet
   readonly #data: FileHandle
@@ -43,15 +45,19 @@ export class OverlayFiles {
   /** Makes the overlay, or goes on with it. Errors: E_OVERLAY_FOREIGN, E_OVERLAY_IN_USE, E_TARGET_…. */
   static async open(directory: string, description: OverlayDescription): Promise<OverlayFiles> {
     try {
-      await mkdir(directory, { recursive: true, mode: 0o700 })
-      const lock = lockFile(join(directory, 'lock'))
+      await makeDirectory(directory)
+      const lock = lockFile(join(directory, lockName))
       if (lock === undefined) throw new StrataError('E_OVERLAY_IN_USE', `another mount works with ${directory}`)
+      const opened: FileHandle[] = []
       try {
         await requireSame(directory, description)
-        const [data, units] = [await openFile(directory, 'data'), await openFile(directory, 'units')]
+        for (const name of ['data', 'units']) opened.push(await openFile(directory, name))
+        const [data, units] = opened
+        invariant(data !== undefined && units !== undefined, 'both were opened')
         await data.truncate(description.sizeBytes)
         return new OverlayFiles(directory, lock, data, units, await loadUnits(units))
       } catch (error) {
+        for (const file of opened) await file.close()
         lock.release()
         throw error
       }
@@ -129,6 +135,43 @@ export class OverlayFiles {
   }
 }
 
+/**
+ * Removes the overlays in a directory that are to be thrown away and whose mounts have died before they could: nobody holds
+ * their locks.
+ */
+export async function removeDeadOverlays(parent: string): Promise<void> {
+  for (const name of await namesIn(parent)) {
+    const directory = join(parent, name)
+    // Its owner has made the directory, and not its lock yet.
+    if (!(await namesIn(directory)).includes(lockName)) continue
+    const lock = lockFile(join(directory, lockName))
+    if (lock === undefined) continue
+    try {
+      await rm(directory, { recursive: true })
+    } finally {
+      lock.release()
+    }
+  }
+}
+
+async function namesIn(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory)
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return []
+    throw error
+  }
+}
+
+async function makeDirectory(directory: string): Promise<void> {
+  try {
+    await mkdir(directory, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    if (!['EEXIST', 'ENOTDIR'].includes(systemErrorCode(error) ?? '')) throw error
+    throw new StrataError('E_OVERLAY_FOREIGN', `${directory}, or something above it, is no directory`, { cause: error })
+  }
+}
+
 async function openFile(directory: string, name: string): Promise<FileHandle> {
   return await open(join(directory, name), constants.O_RDWR | constants.O_CREAT, 0o600)
 }
@@ -138,7 +181,7 @@ async function requireSame(directory: string, description: OverlayDescription): 
   const path = join(directory, 'overlay.json')
   const found = await readDescription(path)
   if (found === undefined) {
-    const others = (await readdir(directory)).filter((name) => name !== 'lock')
+    const others = (await readdir(directory)).filter((name) => name !== lockName)
     if (others.length > 0) throw new StrataError('E_OVERLAY_FOREIGN', `${directory} is no overlay, and not empty`)
     await using file = await open(path, 'wx', 0o600)
     await file.writeFile(`${JSON.stringify(description)}\n`)
