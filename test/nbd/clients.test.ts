@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { mkdir, open, readdir, stat, symlink } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, stat, symlink } from 'node:fs/promises'
 import { after, before, test } from 'node:test'
 import { Authority, certificateRequirement } from '../fixtures/certificates.ts'
 import { fileHolds } from '../fixtures/file-holds.ts'
@@ -185,14 +185,24 @@ describeWith(redisRequirement, 'with a backup', () => {
         await using again = await Mounted.start(['latest:machine', '--socket', socket, '--overlay', overlay], env)
         await copyHolds(again.answer.uri, await write(again.answer.uri), 'again.img')
       }
+      const changed = await readFile(directory.file('again.img'))
+      const committed = await askStrata<BackupAnswer & { point: string }>(['overlay', 'commit', overlay], { env })
+      assert.deepEqual(
+        [committed.kind, committed.warnings.map(({ code }) => code)],
+        ['incremental', ['W_KEPT_CHANGES']],
+      )
+      const restored = directory.file('committed.img')
+      await askStrata(['restore', committed.point, '--to', restored], { env })
+      assert.ok(await fileHolds(restored, changed))
+      await assert.rejects(askStrata(['overlay', 'commit', directory.path], { env }), /E_OVERLAY_FOREIGN/)
       {
-        await using mounted = await Mounted.start(['latest:machine', '--socket', socket, '--writable'], env)
+        await using mounted = await Mounted.start([point, '--socket', socket, '--writable'], env)
         await copyHolds(mounted.answer.uri, disk, 'fresh.img')
         await copyHolds(mounted.answer.uri, await write(mounted.answer.uri), 'thrown-away.img')
         assert.equal((await readdir(directory.file('state/overlays'))).length, 1)
       }
       assert.deepEqual(await readdir(directory.file('state/overlays')), [])
-      await using plain = await Mounted.start(['latest:machine', '--socket', socket], env)
+      await using plain = await Mounted.start([point, '--socket', socket], env)
       await copyHolds(plain.answer.uri, disk, 'plain.img')
       await assert.rejects(nbd('qemu-io', '-f', 'raw', '-c', 'write 0 512', plain.answer.uri), ToolError)
     })
@@ -217,7 +227,7 @@ describeWith(redisRequirement, 'with a backup', () => {
   describeWith(rootRequirement, 'as root', () => {
     describeWith(nbdRequirement, 'with nbdfuse', () => {
       test('nbdfuse shows it as a file', async () => {
-        await using mounted = await Mounted.start(['latest:machine', '--socket', directory.file('fuse.sock')], env)
+        await using mounted = await Mounted.start([point, '--socket', directory.file('fuse.sock')], env)
         const place = directory.file('fuse')
         await mkdir(place)
         const pidFile = directory.file('fuse.pid')
@@ -266,11 +276,11 @@ describeWith(redisRequirement, 'with a backup', () => {
           await nbd('nbdcopy', `${answer.uri}/?tls-certificates=${place}`, to)
           assert.ok(await fileHolds(to, disk))
         }
-        await using open = await Mounted.start(['latest:machine', ...tls], env)
+        await using open = await Mounted.start([point, ...tls], env)
         assert.match(open.answer.uri, /^nbds:/)
         await copy(open, nobody)
         await assert.rejects(nbd('nbdinfo', open.answer.uri.replace('nbds:', 'nbd:')), ToolError)
-        await using closed = await Mounted.start(['latest:machine', ...tls, '--tls-client-ca', authority.certPath], env)
+        await using closed = await Mounted.start([point, ...tls, '--tls-client-ca', authority.certPath], env)
         await copy(closed, trusted)
         await assert.rejects(copy(closed, nobody), ToolError)
         await assert.rejects(copy(closed, foreign), ToolError)

@@ -166,6 +166,24 @@ Examples:
 ${environmentHelp}
 ${exitCodeHelp}`
 
+export const overlayHelp = `
+strata mount --overlay DIRECTORY keeps what clients write beside the point.
+strata overlay commit DIRECTORY makes a new point of that: the disk as it is
+with the changes, in the set of the point that was mounted and built on it.
+Only blocks that were written to are read and compared. The point says that it
+was not read from the machine (W_KEPT_CHANGES). It is the newest of its set
+then, and what latest:SET means. The next backup of the machine is built on it,
+and brings back what the machine has.
+
+The overlay stays as it is, and must not be mounted meanwhile; remove the
+directory when it is no longer wanted.
+
+Examples:
+  strata mount latest:web-1 --socket /run/web-1.sock --overlay /srv/try
+  strata overlay commit /srv/try
+${environmentHelp}
+${exitCodeHelp}`
+
 export const verifyHelp = `${pointHelp} With --all every point is verified; what points share is read once.
 
 Reads every block back from the store, opens it and checks its digest. Names

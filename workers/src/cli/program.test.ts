@@ -91,6 +91,7 @@ test('every command has help with examples and exit codes; only what there is is
     'points',
     'restore',
     'mount',
+    'overlay',
     'verify',
     'synth',
     'prune',
@@ -111,6 +112,7 @@ test('every command has help with examples and exit codes; only what there is is
   const subcommands = [
     ...['add', 'remove', 'list'].map((name) => `hold ${name}`),
     'catalog rebuild',
+    'overlay commit',
     ...['plan', 'apply', 'check'].map((name) => `lifecycle ${name}`),
     ...['show', 'passphrase', 'add', 'remove', 'rotate', 'sheet', 'destroy'].map((name) => `key ${name}`),
     ...['create', 'list', 'revoke'].map((name) => `token ${name}`),

@@ -7,11 +7,21 @@ import { tenantOption, type Run, type Work } from './command.ts'
 import type { BackupCommandOptions } from './commands/backup.ts'
 import type { InitOptions } from './commands/init.ts'
 import type { MountOptions } from './commands/mount.ts'
+import type { OverlayOptions } from './commands/overlay.ts'
 import type { PointsOptions } from './commands/points.ts'
 import type { RestoreCommandOptions } from './commands/restore.ts'
 import type { VerifyCommandOptions } from './commands/verify-ways.ts'
 import { exitCodes, type Context, type ExitCode } from './context.ts'
-import { backupHelp, initHelp, mountHelp, pointsHelp, programHelp, restoreHelp, verifyHelp } from './help.ts'
+import {
+  backupHelp,
+  initHelp,
+  mountHelp,
+  overlayHelp,
+  pointsHelp,
+  programHelp,
+  restoreHelp,
+  verifyHelp,
+} from './help.ts'
 import { addKeyCommands } from './key-commands.ts'
 import { addLifecycleCommands } from './lifecycle-commands.ts'
 import { Reporter, type ReporterOptions } from './output/reporter.ts'
@@ -128,6 +138,7 @@ function buildProgram(parts: ProgramParts, run: Run): Command {
   addPoints(program, run)
   addRestore(program, run)
   addMount(program, run)
+  addOverlay(program, run)
   addVerify(program, run)
   addChainCommands(program, run)
   addKeyCommands(program, run)
@@ -238,6 +249,24 @@ function addMount(program: Command, run: Run): void {
       run(command, async (context) => {
         const { mount } = await import('./commands/mount.ts')
         return await mount(context, point, options)
+      }),
+    )
+}
+
+function addOverlay(program: Command, run: Run): void {
+  program
+    .command('overlay')
+    .description('what clients have written to a mount')
+    .addHelpText('after', overlayHelp)
+    .command('commit')
+    .description('make a point of it, built on the one that was mounted')
+    .argument('<directory>', 'the overlay, as it was given to strata mount --overlay')
+    .option(...tenantOption)
+    .addHelpText('after', overlayHelp)
+    .action((directory: string, options: OverlayOptions, command: Command) =>
+      run(command, async (context) => {
+        const { overlayCommit } = await import('./commands/overlay.ts')
+        return await overlayCommit(context, directory, options)
       }),
     )
 }

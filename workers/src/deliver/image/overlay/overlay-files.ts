@@ -42,6 +42,13 @@ export class OverlayFiles {
     this.units = set
   }
 
+  /** Of what the overlay in a directory is. E_OVERLAY_FOREIGN: there is none. */
+  static async describe(directory: string): Promise<OverlayDescription> {
+    const found = await readDescription(join(directory, 'overlay.json'))
+    if (found === undefined) throw new StrataError('E_OVERLAY_FOREIGN', `${directory} is no overlay`)
+    return found
+  }
+
   /** Makes the overlay, or goes on with it. Errors: E_OVERLAY_FOREIGN, E_OVERLAY_IN_USE, E_TARGET_…. */
   static async open(directory: string, description: OverlayDescription): Promise<OverlayFiles> {
     try {
@@ -203,7 +210,7 @@ async function readDescription(path: string): Promise<OverlayDescription | undef
     await using file = await open(path)
     text = await file.readFile('utf8')
   } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return undefined
+    if (['ENOENT', 'ENOTDIR'].includes(systemErrorCode(error) ?? '')) return undefined
     throw error
   }
   try {

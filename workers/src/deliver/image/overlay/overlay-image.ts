@@ -86,6 +86,19 @@ export class OverlayImage implements WritableImage {
     })
   }
 
+  /** Blocks of which anything was written, ascending. */
+  *changedBlocks(): Generator<number> {
+    const unitsPerBlock = this.blockBytes / overlayUnitBytes
+    let last = -1
+    for (const { from, to, isIn } of this.#files.units.runs(0, Math.ceil(this.sizeBytes / overlayUnitBytes))) {
+      if (!isIn) continue
+      for (let block = Math.max(last + 1, Math.floor(from / unitsPerBlock)); block * unitsPerBlock < to; block += 1) {
+        yield block
+        last = block
+      }
+    }
+  }
+
   async flush(): Promise<void> {
     await this.#files.flush()
   }
