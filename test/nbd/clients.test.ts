@@ -8,16 +8,11 @@ import { askStrata, type BackupAnswer } from '../fixtures/strata-program.ts'
 import { temporaryDirectory, type TemporaryDirectory } from '../fixtures/temporary.ts'
 import { runTool, ToolError } from '../fixtures/tool.ts'
 import { redisRequirement } from '../servers/redis.ts'
-import { describeWith, rootRequirement, type Requirement } from '../servers/require-server.ts'
+import { describeWith, rootRequirement } from '../servers/require-server.ts'
+import { nbdRequirement } from './clients.ts'
 import { Mounted } from './mounted.ts'
 
 /** `strata mount` and the clients that people use: those of libnbd and of QEMU. */
-const nbdRequirement: Requirement = {
-  name: 'libnbd and QEMU',
-  programs: ['nbdinfo', 'nbdcopy', 'nbdfuse', 'qemu-img', 'qemu-io'],
-  remedy: 'apt-get install libnbd-bin qemu-utils',
-}
-
 const MiB = 2 ** 20
 const diskBytes = 150 * MiB + 512
 
