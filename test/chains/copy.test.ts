@@ -440,12 +440,26 @@ async function deleteRetired(store: ObjectStore): Promise<void> {
   for await (const { name } of list('strata-state', 'retired')) await store.delete(name)
 }
 
-/** A full, an increment, and a differential that needs of the full what the increment has replaced. */
-async function makeDifferential(clock: MovedClock): Promise<{ machine: Machine; back: () => Promise<Point> }> {
+interface Differential {
+  readonly machine: Machine
+  readonly full: Point
+  readonly back: () => Promise<Point>
+}
+
+/**
+ * A full, an increment, and a differential that needs of the full what the increment has replaced.
+ * @param isCopied the full is a synthetic one, whose packs were copied whole
+ */
+async function makeDifferential(clock: MovedClock, isCopied = false): Promise<Differential> {
   const machine = new Machine(await makeRepository({ store: memory(clock) }), emptyDisks(40))
   machine.write(0, 0, 1, 2, 3, 4, 5, 6, 7)
   machine.write(1, 0)
-  const full = await machine.backUp('full')
+  let full = await machine.backUp('full')
+  if (isCopied) {
+    machine.write(1, 0)
+    const { set } = await machine.backUp()
+    full = (await synthesise({ repository: machine.owner.repository, set, clock, wholePackBytesMin: 1 })).point
+  }
   const disks = machine.disks.map((bytes) => Buffer.from(bytes))
   machine.write(0, 0, 1, 2, 3)
   await machine.backUp()
@@ -459,30 +473,33 @@ async function makeDifferential(clock: MovedClock): Promise<{ machine: Machine; 
       base: full,
     })
   }
-  return { machine, back }
+  return { machine, full, back }
 }
 
-test('what a prune of the copy has tagged, or is about to, is written anew when a point needs it again', async () => {
-  const clock = new MovedClock()
-  const { machine, back } = await makeDifferential(clock)
-  const target = memory(clock)
-  const keeps = keeping({ last: 1 })
-  await copyTo(target, machine, { keeping: keeping({ last: 9 }), clock })
-  const { records } = await storedPoint(
-    machine.owner.repository,
-    (await pointsOf(machine.owner.repository))[0] ?? assert.fail(),
-  )
-  const object = records.get(0)?.object ?? assert.fail()
-  const repository = new Repository(target, machine.owner.repository.ingestKeys, machine.owner.random)
-  const set = repository.setIdOf('machine')
-  await new RetentionLedger(repository).change(set, ({ state }) => ({ state: withGone(state, [1]), change: 'gone' }))
-  await target.setTags(object, retiredTags)
-  await back()
-  const copied = await copyTo(target, machine, { keeping: keeps, clock })
-  assert.deepEqual([copied.points.length, await target.tags(object)], [1, {}])
-  await deleteRetired(target)
-  await assertCopyWhole(machine, target, clock)
-})
+const fulls = { 'a full': false, 'a synthetic full': true }
+
+for (const [what, isCopied] of Object.entries(fulls)) {
+  test(`what a prune of the copy has tagged, or is about to, is written anew when a point needs it again: ${what}`, async () => {
+    const clock = new MovedClock()
+    const { machine, full, back } = await makeDifferential(clock, isCopied)
+    const target = memory(clock)
+    await copyTo(target, machine, { keeping: keeping({ last: 9 }), clock })
+    const { records } = await storedPoint(machine.owner.repository, full)
+    const object = records.get(0)?.object ?? assert.fail()
+    assert.equal(!object.includes(pointId(full)), isCopied)
+    const repository = new Repository(target, machine.owner.repository.ingestKeys, machine.owner.random)
+    const set = repository.setIdOf('machine')
+    await new RetentionLedger(repository).change(set, ({ state }) => {
+      return { state: withGone(state, [full.sequence]), change: 'gone' }
+    })
+    await target.setTags(object, retiredTags)
+    await back()
+    const copied = await copyTo(target, machine, { keeping: keeping({ last: 1 }), clock })
+    assert.deepEqual([copied.points.length, await target.tags(object)], [1, {}])
+    await deleteRetired(target)
+    await assertCopyWhole(machine, target, clock)
+  })
+}
 
 test('while a prune tags what is dead in the copy, a point that needs it waits, and the other way round', async () => {
   const clock = new MovedClock()
@@ -504,33 +521,34 @@ test('while a prune tags what is dead in the copy, a point that needs it waits, 
   await assertCopyWhole(machine, target, clock)
 })
 
-test('a prune of the copy at any moment of a copy takes nothing that a point there needs', async () => {
-  for (let number = 1; ; number += 1) {
-    const clock = new MovedClock()
-    const { machine, back } = await makeDifferential(clock)
-    const target = memory(clock)
-    await copyTo(target, machine, { clock })
-    await back()
-    const repository = new Repository(target, machine.owner.repository.ingestKeys, machine.owner.random)
-    const prune = {
-      repository,
-      set: repository.setIdOf('machine'),
-      policy: keeping({ last: 1 }),
-      policyVersion: 1,
-      clock,
-      dryRun: false,
-    }
-    await pruneSet(prune)
-    clock.pass(dayMs)
-    const pause = pausedAt(number, async () => {
+for (const [what, isCopied] of Object.entries(fulls))
+  test(`a prune of the copy at any moment of a copy takes nothing that a point there needs: ${what}`, async () => {
+    for (let number = 1; ; number += 1) {
+      const clock = new MovedClock()
+      const { machine, back } = await makeDifferential(clock, isCopied)
+      const target = memory(clock)
+      await copyTo(target, machine, { clock })
+      await back()
+      const repository = new Repository(target, machine.owner.repository.ingestKeys, machine.owner.random)
+      const prune = {
+        repository,
+        set: repository.setIdOf('machine'),
+        policy: keeping({ last: 1 }),
+        policyVersion: 1,
+        clock,
+        dryRun: false,
+      }
       await pruneSet(prune)
-    })
-    await copyTo(steppedStore(target, pause.around), machine, { clock })
-    await deleteRetired(target)
-    await assertCopyWhole(machine, target, clock)
-    if (!pause.reached()) break
-  }
-})
+      clock.pass(dayMs)
+      const pause = pausedAt(number, async () => {
+        await pruneSet(prune)
+      })
+      await copyTo(steppedStore(target, pause.around), machine, { clock })
+      await deleteRetired(target)
+      await assertCopyWhole(machine, target, clock)
+      if (!pause.reached()) break
+    }
+  })
 
 test('a copied chain has no object that no point needs', async () => {
   const machine = await makeMachine()

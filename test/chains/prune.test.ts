@@ -23,7 +23,7 @@ import { asId, type SessionId, type SetId } from '@strata/shared/types.ts'
 import { expireRetired } from '@strata/workers/maintain/retention/expire-retired.ts'
 import { pruneSet, type SetPruning } from '@strata/workers/maintain/retention/prune-set.ts'
 import { undoMarks } from '@strata/workers/maintain/retention/undo.ts'
-import { synthesise } from '@strata/workers/maintain/synthetic-full/synthesise.ts'
+import { synthesise, type Synthesis } from '@strata/workers/maintain/synthetic-full/synthesise.ts'
 import { verifyPoints } from '@strata/workers/maintain/verify/verify-points.ts'
 import { ReadPool } from '@strata/workers/read/read-pool.ts'
 import { Dead, dyingAt, pausedAt, steppedStore } from '@strata/workers/testing/stepped-store.ts'
@@ -223,6 +223,53 @@ test('after a synthetic full the old chain goes whole, and every later point res
   await assertIntact(scene)
   await assertWhole(pool, machine, await machine.newest())
 })
+
+test('a chain into which packs were copied whole goes whole as well', async () => {
+  const scene = await makeScene()
+  const { machine, clock, set } = scene
+  const { repository } = machine.owner
+  const copyWhole = (): Promise<Synthesis> => synthesise({ repository, set, clock, wholePackBytesMin: 1 })
+  const first = await copyWhole()
+  const { chain } = first.point.manifest
+  const sessions = new Set([...(await objectsIn(scene)).keys()].filter((name) => name.includes(chain)).map(sessionOf))
+  assert.ok(sessions.size > 1, 'packs lie there under the sessions that wrote them')
+  machine.write(0, 7)
+  await machine.backUp()
+  await copyWhole()
+  machine.write(0, 8)
+  await machine.backUp()
+  await pruneWholly(scene)
+  const chains = new Set([...(await objectsIn(scene)).keys()].map((name) => name.split('/')[4]))
+  assert.deepEqual(chains, new Set([(await machine.newest()).manifest.chain]))
+  await assertWhole(pool, machine, await machine.newest())
+})
+
+test('of a pack that was copied whole nothing stays when no point of its chain needs it', async () => {
+  const scene = await makeScene()
+  const { machine, clock, set } = scene
+  const { repository } = machine.owner
+  const { point } = await synthesise({ repository, set, clock, wholePackBytesMin: 1 })
+  machine.write(0, ...Array.from({ length: 40 }, (_, block) => block))
+  machine.write(1, ...Array.from({ length: 20 }, (_, block) => block))
+  await machine.backUp()
+  machine.write(0, 1)
+  await machine.backUp()
+  await pruneWholly(scene)
+  const left = [...(await objectsIn(scene)).keys()].filter((name) => name.includes('/data-'))
+  const made = new Set<string>(
+    (await pointsOf(repository)).filter(({ sequence }) => sequence > point.sequence).map(pointId),
+  )
+  assert.deepEqual(
+    left.filter((name) => !made.has(sessionOf(name))),
+    [],
+  )
+  await assertWhole(pool, machine, await machine.newest())
+})
+
+/** Which session an object lies under. */
+function sessionOf(name: string): string {
+  return name.split('/')[5] ?? ''
+}
 
 test('a dry run changes nothing, and says how much will go', async () => {
   const scene = await makeScene()

@@ -3,9 +3,9 @@ import { after, test } from 'node:test'
 import { systemClock } from '@strata/shared/clock.ts'
 import { numbersIn } from '@strata/shared/format/number-ranges.ts'
 import type { ScrubDamage } from '@strata/shared/format/scrub.ts'
-import { packName } from '@strata/shared/format/names.ts'
+import { chainPrefix, packName } from '@strata/shared/format/names.ts'
 import { blockBytesMin, pageEntriesMax } from '@strata/shared/limits.ts'
-import type { Point } from '@strata/shared/repository/points.ts'
+import { chainPlaceOf, pointId, type Point } from '@strata/shared/repository/points.ts'
 import { Repository } from '@strata/shared/repository/repository.ts'
 import { ScrubLedger } from '@strata/shared/repository/scrub/scrub-ledger.ts'
 import { MemoryStore } from '@strata/shared/store/memory.ts'
@@ -14,6 +14,7 @@ import { asId, type ChainId } from '@strata/shared/types.ts'
 import { collectChain } from '@strata/workers/maintain/retention/collect-chain.ts'
 import { PiecePool } from '@strata/workers/maintain/scrub/piece-pool.ts'
 import { scrubSet, type SetScrub } from '@strata/workers/maintain/scrub/scrub-set.ts'
+import { synthesise } from '@strata/workers/maintain/synthetic-full/synthesise.ts'
 import { noteDeep } from '@strata/workers/maintain/verify/note-deep.ts'
 import { verifyPoints } from '@strata/workers/maintain/verify/verify-points.ts'
 import { dyingAt, steppedStore } from '@strata/workers/testing/stepped-store.ts'
@@ -222,6 +223,36 @@ test('what is missing is found although nothing of it is due', async () => {
   await chain.store.delete(object)
   chain.nowMs.value += dayMs
   assert.deepEqual(hitBlocks((await scrub(chain)).damage), needing(chain, object))
+})
+
+test('what was copied whole is new in its chain, and read with the next run', async () => {
+  const chain = await makeChain()
+  const { repository, store } = chain
+  const set = repository.setIdOf('machine')
+  await scrub(chain)
+  chain.nowMs.value += 3600_000
+  assert.equal((await scrub(chain)).checkedObjects, 0)
+  const { point } = await synthesise({ repository, set, clock: systemClock, wholePackBytesMin: 1 })
+  const prefix = chainPrefix(chainPlaceOf(repository, point))
+  const names = (await Array.fromAsync(store.list(prefix))).map(({ name }) => name)
+  const copied = names.filter((name) => !name.includes(pointId(point)))
+  assert.notEqual(copied.length, 0)
+  const [hit = ''] = copied
+  await flipByte(store, hit, 100)
+  const found = await scrub(chain)
+  assert.equal(found.checkedObjects, names.length)
+  assert.deepEqual(
+    found.damage.map(({ object }) => prefix + object),
+    [hit],
+  )
+  // What is not new is read when its time has come: all once in a round.
+  await flipByte(store, hit, 100)
+  const read = { objects: 0 }
+  for (let day = 0; day < 30; day += 1) {
+    chain.nowMs.value += dayMs
+    read.objects += (await scrub(chain)).checkedObjects
+  }
+  assert.ok(read.objects >= names.length, String(read.objects))
 })
 
 test('damage that is right again has ended', async () => {

@@ -215,12 +215,12 @@ class SetCopy {
   }
 
   /**
-   * Objects of sessions of which the copy knows a point may be dead there, and tagged, or be so any moment: not where all
-   * points of the chain are pinned. They are written anew, while no prune is at it.
+   * Objects of sessions of which the copy knows a point, of whatever chain, may be dead there, and tagged, or be so any moment:
+   * not where all points of the chain are pinned. They are written anew, while no prune is at it.
    */
   #bySafety({ manifest }: Point, needed: NeededObjects): [NeededObjects, NeededObjects] {
-    const ofChain = this.#known.filter(({ chain }) => chain === manifest.chain)
-    const sessions = new Set<string>(this.#looseNumbers(manifest.chain).length === 0 ? [] : ofChain.map(({ id }) => id))
+    const isLoose = this.#looseNumbers(manifest.chain).length > 0
+    const sessions = new Set<string>(isLoose ? this.#known.map(({ id }) => id) : [])
     const all = [...needed]
     return [
       new Map(all.filter(([session]) => !sessions.has(session))),

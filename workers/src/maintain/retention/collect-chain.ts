@@ -14,7 +14,10 @@ export interface ChainToCollect {
   readonly place: ChainPlace
   /** Points that are there, by ascending number; none: the chain goes whole. */
   readonly there: readonly Point[]
-  /** Sessions of the chain that are known to have become points, gone or not. Of all others nothing is judged. */
+  /**
+   * Sessions of the set that are known to have become points, gone or not. Of all others nothing is judged. Not only those of
+   * the chain: packs that were copied whole lie under the sessions that wrote them.
+   */
   readonly sessions: ReadonlySet<string>
   /** What the points had stored that went since the chain was last looked through. */
   readonly goneBytes: number

@@ -126,13 +126,14 @@ async function collect(
   const classes = new ClassTotals()
   const nowMs = await repository.store.now()
   const problems: Warning[] = []
+  const sessions = new Set(found.points.map(({ id }) => id))
   for (const { chain, gone, goneBytes, newBytes } of chains) {
     const ofChain = found.points.filter((point) => point.chain === chain)
     try {
       const toCollect = {
         place: { ...repository.placeOf(set), chain: asId<ChainId>(chain) },
         there: await readThere(repository, set, ofChain, state),
-        sessions: new Set(ofChain.map(({ id }) => id)),
+        sessions,
         goneBytes: newBytes,
       }
       const sequences = ofChain.map(({ sequence }) => sequence).filter((sequence) => isGone(state, sequence))

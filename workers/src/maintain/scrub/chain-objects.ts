@@ -9,7 +9,7 @@ export interface ChainObject extends StoredObject {
   /** Its name below the chain. */
   readonly object: string
   readonly attempt: string
-  /** Number of the point that its session became. */
+  /** Number of the point that brought it to the chain. */
   readonly sequence: number
 }
 

@@ -86,7 +86,7 @@ interface Plannable {
   /** Below its chain. */
   readonly object: string
   readonly attempt: string
-  /** Number of the point that its session became. */
+  /** Number of the point that brought it to the chain. */
   readonly sequence: number
 }
 

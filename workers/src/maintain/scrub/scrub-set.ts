@@ -196,7 +196,7 @@ class SetRun {
 
   async *#listChain(place: ChainPlace): AsyncGenerator<ChainObject> {
     const listed = new Map<string, number>()
-    yield* listObjects(this.#options.repository, place, this.#sequences(), {
+    yield* listObjects(this.#options.repository, place, this.#sequences(place), {
       onObject: (object, sizeBytes) => listed.set(object, sizeBytes),
     })
     this.#listed.set(place.chain, listed)
@@ -204,13 +204,19 @@ class SetRun {
 
   async *#listNew(place: ChainPlace, points: readonly Point[]): AsyncGenerator<ChainObject> {
     for (const point of points.filter(({ sequence }) => sequence > this.#state.takenIn)) {
-      const prefix = sessionObjectsPrefix({ ...place, session: pointId(point) })
-      yield* listObjects(this.#options.repository, place, this.#sequences(), { prefix })
+      // A copy has also brought what lies there under the sessions that wrote it.
+      const isCopy = point.manifest.copyOf !== undefined
+      const prefix = isCopy ? chainPrefix(place) : sessionObjectsPrefix({ ...place, session: pointId(point) })
+      for await (const object of listObjects(this.#options.repository, place, this.#sequences(place), { prefix })) {
+        if (object.sequence === point.sequence) yield object
+      }
     }
   }
 
-  #sequences(): Map<string, number> {
-    return new Map(this.#points.map((point) => [pointId(point), point.sequence]))
+  /** By session, the number of the point that brought its objects to the chain: what was copied whole came with the full. */
+  #sequences({ chain }: ChainPlace): Map<string, number> {
+    const first = this.#points.find(({ manifest }) => manifest.chain === chain)?.sequence ?? 0
+    return new Map(this.#points.map((point) => [pointId(point), Math.max(point.sequence, first)]))
   }
 
   /** First of all what is known to be damaged: it may be right again. */
