@@ -25,6 +25,17 @@ export function s3FailureOf(error: unknown): HttpFailure {
 }
 
 /**
+ * Why a request about Object Lock was refused, where that is because there is none: in the bucket, or on a server that knows
+ * nothing of it. Such a server has no such subresource: some say that it is not implemented (501), others that the method is
+ * not allowed on what they take for an object (405).
+ */
+export function whoLacksLocks(error: unknown): 'bucket' | 'server' | undefined {
+  const { status, code } = s3FailureOf(error)
+  if (code === 'ObjectLockConfigurationNotFoundError' || code === 'NoSuchObjectLockConfiguration') return 'bucket'
+  return code === 'NotImplemented' || status === 405 || status === 501 ? 'server' : undefined
+}
+
+/**
  * The status of a refusal whose body is none of S3's (a load balancer's page): the SDK throws whatever its parser
  * threw, with the status noted on it. Below 400 a body that cannot be read stays what is wrong; and where the body broke
  * off, so much of what was refused is unknown (a 404 may be of the object or of the bucket) that it counts as no answer.

@@ -9,7 +9,7 @@ import { StrataError } from '../errors.ts'
 import { askedOnce } from './asked-once.ts'
 import { missingError, noLockError } from './object-errors.ts'
 import type { Lockability, ObjectLock } from './object-store.ts'
-import { s3FailureOf } from './s3-errors.ts'
+import { s3FailureOf, whoLacksLocks } from './s3-errors.ts'
 import type { StoreRequester } from './store-requests.ts'
 
 export interface S3LocksPlace {
@@ -81,7 +81,7 @@ export class S3Locks {
         if (untilMs === undefined) return undefined
         return { mode: Retention?.Mode === 'COMPLIANCE' ? 'compliance' : 'governance', untilMs }
       } catch (error) {
-        if (isWithoutLock(s3FailureOf(error).code)) return undefined
+        if (whoLacksLocks(error) === 'bucket') return undefined
         throw error
       }
     })
@@ -123,18 +123,14 @@ export class S3Locks {
 
 const withoutLocks: Lockability = { canLock: false, why: 'the bucket has no Object Lock' }
 
-function isWithoutLock(code: string | undefined): boolean {
-  return code === 'ObjectLockConfigurationNotFoundError' || code === 'NoSuchObjectLockConfiguration'
-}
-
-/** Servers that know nothing of Object Lock say so in many ways; whoever is not let in at all is told that. */
+/** Whoever is not let in at all is told that. */
 function whyNot(error: unknown): Lockability {
+  const lacking = whoLacksLocks(error)
+  if (lacking === 'bucket') return withoutLocks
+  if (lacking === 'server') return { canLock: false, why: 'the server knows no Object Lock' }
   const { status, code } = s3FailureOf(error)
-  if (isWithoutLock(code)) return withoutLocks
   if (status === 403 && code === 'AccessDenied') {
     return { canLock: false, why: 'to know it takes the permission s3:GetBucketObjectLockConfiguration' }
   }
-  if (code === 'NotImplemented' || status === 405 || status === 501)
-    return { canLock: false, why: 'the server knows no Object Lock' }
   throw error
 }

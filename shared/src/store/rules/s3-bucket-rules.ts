@@ -12,7 +12,7 @@ import { storeRequestTimeoutMs } from '../../limits.ts'
 import type { Environment } from '../environment.ts'
 import { withIdleLimit } from '../http-transfer.ts'
 import { s3ClientConfig } from '../s3-client.ts'
-import { s3Error, s3FailureOf } from '../s3-errors.ts'
+import { s3Error, s3FailureOf, whoLacksLocks } from '../s3-errors.ts'
 import type { S3Location } from '../store-url.ts'
 import type { BucketRules, BucketState } from './bucket-rules.ts'
 import { watchLifecycleAnswers } from './s3-lifecycle-answer.ts'
@@ -100,9 +100,7 @@ class S3BucketRules implements BucketRules<LifecycleRule> {
         const { ObjectLockConfiguration } = await this.#client.send(command, { abortSignal })
         return ObjectLockConfiguration?.ObjectLockEnabled === 'Enabled'
       } catch (error) {
-        const { code, status } = s3FailureOf(error)
-        // The latter from servers that have no locks at all.
-        if (code === 'ObjectLockConfigurationNotFoundError' || status === 501 || status === 405) return false
+        if (whoLacksLocks(error) !== undefined) return false
         throw error
       }
     })
