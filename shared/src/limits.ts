@@ -196,7 +196,7 @@ export const overlayZeroBytes = 1 * MiB
 export const nbdRequestBytesMax = 32 * MiB
 /** Requests of one connection that are under way. Whoever sends more waits. */
 export const nbdRequestsInFlightMax = 64
-export const nbdConnectionsMax = 64
+export const nbdConnectionsMax = 32
 /** Of a client that does not come to the point. */
 export const nbdHandshakeMsMax = 30_000
 export const nbdOptionsMax = 256
@@ -206,7 +206,7 @@ export const nbdNameBytesMax = 4096
 /** In one answer about what lies where. */
 export const nbdExtentsMax = 1024
 /** What is being read for one client, or waits for it to be taken, before its next request is looked at. */
-export const nbdUnsentBytesMax = 64 * MiB
+export const nbdUnsentBytesMax = 32 * MiB
 /** Memory of images that replies to all clients are sent from; what is more is copied first. */
 export const nbdHeldBytesMax = 48 * MiB
 
@@ -675,7 +675,8 @@ invariant(
 )
 invariant(blockBytesMin % overlayUnitBytes === 0, 'a block is whole units')
 invariant(
-  imageCacheBytes / 2 - nbdHeldBytesMax >= nbdRequestBytesMax + 2 * blockBytesMax,
+  nbdUnsentBytesMax >= nbdRequestBytesMax &&
+    imageCacheBytes / 2 - nbdHeldBytesMax >= nbdRequestBytesMax + 2 * blockBytesMax,
   'whatever clients do not take, the largest request finds room in the part of the cache that is for requests',
 )
 invariant(

@@ -4,7 +4,7 @@ import { systemClock } from '@strata/shared/clock.ts'
 import { StrataError } from '@strata/shared/errors.ts'
 import { tenantSessionsPrefix } from '@strata/shared/format/names.ts'
 import { blockBytesMin, overlayUnitBytes } from '@strata/shared/limits.ts'
-import { pointId } from '@strata/shared/repository/points.ts'
+import { pointId, type Point } from '@strata/shared/repository/points.ts'
 import { Repository } from '@strata/shared/repository/repository.ts'
 import { storeWith } from '@strata/shared/testing/store-with.ts'
 import { openImage } from '@strata/workers/deliver/image/open-image.ts'
@@ -24,7 +24,8 @@ const blockBytes = blockBytesMin
 
 interface Tried extends AsyncDisposable {
   readonly image: OverlayImage
-  keep(repository?: Repository): Promise<Kept>
+  readonly point: Point
+  keep(repository?: Repository, point?: Point): Promise<Kept>
 }
 
 async function tryOut(machine: Machine): Promise<Tried> {
@@ -44,10 +45,11 @@ async function tryOut(machine: Machine): Promise<Tried> {
   const image = new OverlayImage(base, files)
   return {
     image,
-    keep: async (into = repository) =>
+    point,
+    keep: async (into = repository, on = point) =>
       await keepChanges({
         repository: into,
-        point,
+        point: on,
         disk: 0,
         image,
         blocks: image.changedBlocks(),
@@ -170,4 +172,21 @@ test('a run that fails gives its session up', async () => {
     [],
   )
   assert.equal((await pointsOf(owner.repository)).length, 3)
+})
+
+test('a chain that is closed takes nothing, and it is said before anything is read what to do instead', async () => {
+  const machine = await makeMachine()
+  const { repository } = machine.owner
+  await using tried = await tryOut(machine)
+  const lock = {
+    mode: 'compliance',
+    days: 5,
+    closesAt: '2026-01-01T00:00:00.000Z',
+    until: '2036-01-01T00:00:00.000Z',
+  } as const
+  const { point } = tried
+  const closed = { ...point, manifest: { ...point.manifest, lock } }
+  const left = (await Array.fromAsync(machine.owner.store.list(''))).length
+  await assert.rejects(tried.keep(repository, closed), { code: 'E_CHAIN_CLOSED', hint: /nbdfuse/ })
+  assert.equal((await Array.fromAsync(machine.owner.store.list(''))).length, left)
 })

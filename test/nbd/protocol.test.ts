@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, stat } from 'node:fs/promises'
+import { spawnSync } from 'node:child_process'
+import { lstat, mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -87,6 +88,26 @@ test('the socket is for its user alone, and its address is a URI', async () => {
   assert.equal(server.uri, `nbd+unix:///?socket=${socketPath}`)
   const again = { exports: [], tls: undefined, place: { socketPath }, clock: systemClock, onError: () => undefined }
   await assert.rejects(NbdServer.start(again), { code: 'E_CONFIGURATION', message: /EADDRINUSE/ })
+})
+
+test('a socket whose server was killed is in nobody’s way; what cannot be is said in words', async () => {
+  const dead = join(directory, 'dead.sock')
+  const script = `require('node:net').createServer().listen(process.argv[1], () => process.kill(process.pid, 'SIGKILL'))`
+  spawnSync(process.execPath, ['-e', script, dead])
+  assert.ok((await lstat(dead)).isSocket())
+  const options = { exports: [], tls: undefined, clock: systemClock, onError: () => undefined }
+  const second = await NbdServer.start({ ...options, place: { socketPath: dead } })
+  await second.close()
+  for (const [socketPath, why] of [
+    [join(directory, 'x'.repeat(120)), /longer than 107 bytes/],
+    [join(directory, 'no/such/place'), /there is no .*no\/such/],
+    [directory, /EADDRINUSE/],
+  ] as const) {
+    await assert.rejects(NbdServer.start({ ...options, place: { socketPath } }), {
+      code: 'E_CONFIGURATION',
+      message: why,
+    })
+  }
 })
 
 test('options: exports are listed, described and opened; what is unknown or malformed is refused, and the talk goes on', async () => {

@@ -11,6 +11,7 @@ import { encodeSegmentTail, type SegmentEntry } from '@strata/shared/format/segm
 import { sessionEndType, sessionType, type Session, type SessionEnd } from '@strata/shared/format/session.ts'
 import { pageEntriesMax, segmentEntriesMax, sessionLifeMs } from '@strata/shared/limits.ts'
 import { segmentSizeOf } from '@strata/shared/queue/ingest-job.ts'
+import { isClosed } from '@strata/shared/policy/chain-lock.ts'
 import { instant } from '@strata/shared/repository/registry/registry.ts'
 import { PointMap } from '@strata/shared/repository/point-map.ts'
 import {
@@ -117,6 +118,7 @@ class Keeping {
   async #open(sequenceAtOpen: number): Promise<void> {
     const { repository, point } = this.#options
     const openedMs = await repository.store.now()
+    requireOpen(point, openedMs)
     const open: Session = {
       strata: 'session',
       version: 1,
@@ -243,6 +245,15 @@ class Keeping {
       encodeDocument(sessionEndType, name, end, repository.indexKeys, repository.nonce()),
     ])
   }
+}
+
+/** E_CHAIN_CLOSED, before anything is read. */
+function requireOpen({ manifest }: Point, nowMs: number): void {
+  const { lock } = manifest
+  if (lock === undefined || !isClosed(lock, nowMs)) return
+  throw new StrataError('E_CHAIN_CLOSED', `the chain of the point closed at ${lock.closesAt}, as its lock has it`, {
+    hint: 'It takes no more points. Mount the overlay, show it as a file (nbdfuse), and back that up as a set of its own.',
+  })
 }
 
 async function pageOf(map: PointMap, disk: number, number: number): Promise<Page | undefined> {

@@ -1,8 +1,10 @@
-import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
-import { rm } from 'node:fs/promises'
+import { lstat, rm } from 'node:fs/promises'
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { dirname } from 'node:path'
 import type { Clock } from '@strata/shared/clock.ts'
 import { StrataError, systemErrorCode } from '@strata/shared/errors.ts'
 import { nbdConnectionsMax, nbdHandshakeMsMax, nbdHeldBytesMax } from '@strata/shared/limits.ts'
+import { isDirectory } from '@strata/shared/store/directory-writer.ts'
 import { agree, type NbdOffer } from './handshake.ts'
 import { HeldMemory } from './held-memory.ts'
 import { NbdStream } from './nbd-stream.ts'
@@ -65,20 +67,29 @@ export class NbdServer {
 
   async #listen(): Promise<void> {
     const { place } = this.#options
+    if ('host' in place) {
+      await this.#listenAt(() => this.#server.listen(place.port, place.host))
+      return
+    }
+    await makeWayForSocket(place.socketPath)
+    await this.#listenAt(() => {
+      // The socket is made within the call, and is nobody else's.
+      const mask = process.umask(0o177)
+      try {
+        this.#server.listen(place.socketPath)
+      } finally {
+        process.umask(mask)
+      }
+    })
+  }
+
+  async #listenAt(listen: () => void): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', (error) => {
-        reject(listenError(error, place))
+        reject(listenError(this.#options.place, systemErrorCode(error) ?? error.message, error))
       })
       this.#server.once('listening', resolve)
-      if ('socketPath' in place) {
-        // The socket is made within the call, and is nobody else's.
-        const mask = process.umask(0o177)
-        try {
-          this.#server.listen(place.socketPath)
-        } finally {
-          process.umask(mask)
-        }
-      } else this.#server.listen(place.port, place.host)
+      listen()
     })
   }
 
@@ -117,13 +128,38 @@ export class NbdServer {
   }
 }
 
-function listenError(error: Error, place: NbdPlace): StrataError {
+/** A socket whose server was killed is in nobody's way; and what the system says only by its number is said here. */
+async function makeWayForSocket(path: string): Promise<void> {
+  if (Buffer.byteLength(path) > socketPathBytesMax) {
+    throw listenError({ socketPath: path }, `its name is longer than ${String(socketPathBytesMax)} bytes`)
+  }
+  try {
+    const found = await lstat(path)
+    if (found.isSocket() && (await isDead(path))) await rm(path)
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ENOENT') throw listenError({ socketPath: path }, String(error), error)
+    if (!(await isDirectory(dirname(path)))) throw listenError({ socketPath: path }, `there is no ${dirname(path)}`)
+  }
+}
+
+/** unix(7): what sun_path takes, without the byte that ends it. */
+const socketPathBytesMax = 107
+
+async function isDead(path: string): Promise<boolean> {
+  const socket = connect(path)
+  const answer = await new Promise<string | undefined>((resolve) => {
+    socket.once('connect', () => {
+      resolve(undefined)
+    })
+    socket.once('error', (error) => {
+      resolve(systemErrorCode(error))
+    })
+  })
+  socket.destroy()
+  return answer === 'ECONNREFUSED'
+}
+
+function listenError(place: NbdPlace, why: string, cause?: unknown): StrataError {
   const where = 'socketPath' in place ? place.socketPath : `${place.host}:${String(place.port)}`
-  return new StrataError(
-    'E_CONFIGURATION',
-    `the server cannot listen at ${where}: ${systemErrorCode(error) ?? error.message}`,
-    {
-      cause: error,
-    },
-  )
+  return new StrataError('E_CONFIGURATION', `the server cannot listen at ${where}: ${why}`, { cause })
 }
