@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdir, mkdtemp, rm, statfs } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, stat, statfs } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -62,5 +62,21 @@ describeWith(loopRequirement, 'compose on XFS', () => {
     const ranges = [{ source: 'source', offset: 1, length: 20 * MiB }]
     const taken = await bytesTaken('copied', ranges)
     assert.ok(taken >= 19 * MiB, String(taken))
+  })
+
+  test('a whole object gets a second name, and is copied where the system allows none', async () => {
+    const whole = { source: 'source', offset: 0, length: source.length, whole: true }
+    const links = async (name: string): Promise<number> => (await stat(join(mountPoint, name))).nlink
+    await store.compose('second', [whole], [])
+    assert.deepEqual([await links('second'), await links('source')], [2, 2])
+    // Nobody may link to a file that nobody may change.
+    await runTool('chattr', ['+i', join(mountPoint, 'source')])
+    try {
+      await store.compose('third', [whole], [])
+      assert.deepEqual([await links('third'), await links('source')], [1, 2])
+      assert.ok(Buffer.from(source).equals(await store.get('third')))
+    } finally {
+      await runTool('chattr', ['-i', join(mountPoint, 'source')])
+    }
   })
 })

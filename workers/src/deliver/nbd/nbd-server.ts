@@ -18,8 +18,6 @@ export interface NbdServerOptions extends NbdOffer {
   readonly clock: Clock
   /** A request that could not be answered. */
   readonly onError: (error: StrataError) => void
-  /** How many clients there are now. */
-  readonly onClients?: (count: number) => void
 }
 
 /** Serves disks over NBD until it is closed. */
@@ -101,10 +99,8 @@ export class NbdServer {
     }
     const serving = this.#talk(stream).finally(() => {
       this.#streams.delete(stream)
-      this.#options.onClients?.(this.#streams.size)
     })
     this.#streams.set(stream, serving)
-    this.#options.onClients?.(this.#streams.size)
   }
 
   async #talk(stream: NbdStream): Promise<void> {

@@ -240,7 +240,7 @@ export function decodeRequest(bytes: Buffer): NbdRequest | undefined {
   }
 }
 
-export const errors = { perm: 1, io: 5, inval: 22, nospc: 28, notsup: 95, shutdown: 108 } as const
+export const errors = { perm: 1, io: 5, inval: 22, nospc: 28 } as const
 export type NbdError = (typeof errors)[keyof typeof errors]
 
 export function encodeSimpleReply(cookie: bigint, error: NbdError | 0): Uint8Array {
